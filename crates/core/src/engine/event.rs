@@ -1,0 +1,162 @@
+//! What the engine is told, and what it answers.
+
+use crate::settle::Receipt;
+use crate::units::{BatchId, ChunkId, LaneId, Moment, Position, Shelf, TableId};
+use crate::verdict::Failure;
+
+/// Rows of one chunk that were put on one shelf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Where the rows lie.
+    pub shelf: Shelf,
+    /// How many rows; at least one.
+    pub rows: u32,
+    /// Bytes they take in the shelf's open block.
+    pub bytes: u64,
+}
+
+/// What the engine is told.
+#[derive(Debug)]
+pub enum Input {
+    /// A lane begins; its first record will be at `start`. Its rows go to `table` (and to dead letters).
+    Assigned {
+        /// The new lane.
+        lane: LaneId,
+        /// Position of the first record.
+        start: Position,
+        /// Table of the lane's route.
+        table: TableId,
+    },
+    /// A chunk was decoded; its rows lie on the shelves that `parts` names.
+    Decoded {
+        /// The right to settle the chunk, from [`Engine::open`](super::Engine::open).
+        receipt: Receipt,
+        /// Where the rows went; empty when the chunk holds none.
+        parts: Vec<Part>,
+    },
+    /// An insert is durable.
+    Durable {
+        /// The batch that was sent.
+        batch: BatchId,
+    },
+    /// An insert failed, or nobody knows.
+    Failed {
+        /// The batch that was sent.
+        batch: BatchId,
+        /// What happened.
+        failure: Failure,
+    },
+    /// The row of a batch of one was written as a dead letter onto a shelf of `dead_letters`.
+    Buried {
+        /// The batch named by [`Output::Bury`].
+        batch: BatchId,
+        /// Where its dead letter lies.
+        part: Part,
+    },
+    /// The group takes these lanes away: finish what is in flight, at most until `deadline`.
+    Revoked {
+        /// The lanes that end.
+        lanes: Vec<LaneId>,
+        /// When the next owner must be let in.
+        deadline: Moment,
+    },
+    /// These lanes are gone already (session expired, fenced): nothing of them is committed.
+    Lost {
+        /// The lanes that ended.
+        lanes: Vec<LaneId>,
+    },
+    /// The commit of [`Output::Commit`] was accepted.
+    Committed,
+    /// The commit of [`Output::Commit`] was not accepted; tried again with the newest positions.
+    CommitFailed,
+    /// Send what is open, wait for results, commit; give up at `deadline`.
+    Stop {
+        /// When to give up.
+        deadline: Moment,
+    },
+    /// Time passed.
+    Tick,
+}
+
+/// What the engine answers.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Insert a batch. At `attempt` 1 of a batch nobody has seen, its rows are all that the open
+    /// block of `shelf` holds: seal it and keep it under this name. Later: the very same rows again.
+    Send {
+        /// The batch.
+        batch: BatchId,
+        /// Its shelf.
+        shelf: Shelf,
+        /// 1 for the first time.
+        attempt: u32,
+    },
+    /// Cut a batch in two: rows `..at` are `left`, rows `at..` are `right`. `batch` is no more.
+    Split {
+        /// The batch that was refused.
+        batch: BatchId,
+        /// Index of the first row of `right`.
+        at: u32,
+        /// Name of the first part.
+        left: BatchId,
+        /// Name of the second part.
+        right: BatchId,
+    },
+    /// Write the only row of `batch` as a dead letter and answer with [`Input::Buried`].
+    Bury {
+        /// The batch of one row.
+        batch: BatchId,
+        /// Why ClickHouse refused it.
+        failure: Failure,
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// Rows of this batch are durable or no longer ours: drop its block.
+    Forget {
+        /// The batch.
+        batch: BatchId,
+    },
+    /// No row of this chunk is held any more: drop its arena.
+    Free {
+        /// The chunk.
+        chunk: ChunkId,
+    },
+    /// Commit these positions (next record to read). One commit is under way at a time: answer with
+    /// [`Input::Committed`] or [`Input::CommitFailed`].
+    Commit {
+        /// Per lane, the position after the last durable record.
+        positions: Vec<(LaneId, Position)>,
+    },
+    /// Fetch nothing more for these lanes.
+    Pause {
+        /// The lanes.
+        lanes: Vec<LaneId>,
+    },
+    /// Fetch again for these lanes.
+    Resume {
+        /// The lanes.
+        lanes: Vec<LaneId>,
+    },
+    /// Nothing more will be committed for these lanes: let the next owner in.
+    Closed {
+        /// The lanes of an [`Input::Revoked`].
+        lanes: Vec<LaneId>,
+    },
+    /// A table cannot be written for a reason that only people can mend.
+    TablePaused {
+        /// The table.
+        table: TableId,
+        /// The reason.
+        failure: Failure,
+    },
+    /// The table can be written again.
+    TableResumed {
+        /// The table.
+        table: TableId,
+    },
+    /// The stop is complete.
+    Stopped {
+        /// Chunks that were still open at the deadline; 0 after a clean drain.
+        open_chunks: usize,
+    },
+}

@@ -1,0 +1,5 @@
+//! What is true about moving messages into tables: which rows belong to which fetch, what may be
+//! committed when, how a message becomes columns. No I/O, no tasks, no clock.
+
+pub mod units;
+pub mod verdict;

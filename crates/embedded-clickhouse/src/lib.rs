@@ -1,0 +1,1 @@
+//! The ClickHouse engine behind its own HTTP interface.
