@@ -169,8 +169,8 @@ impl Block {
     }
 
     /// Empties it for another shelf of its table and keeps the memory.
-    fn restart(&mut self, shelf: Shelf) {
-        self.shelf = shelf;
+    fn restart(&mut self, at: Shelf) {
+        self.shelf = at;
         self.rows = 0;
         self.bytes = 0;
         for values in &mut self.columns {

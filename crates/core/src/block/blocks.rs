@@ -95,9 +95,9 @@ impl Blocks {
     }
 
     /// Takes the block of a shelf away; the next row of that shelf begins a new one.
-    pub fn take(&mut self, shelf: Shelf) -> Option<Block> {
-        let shelves = self.tables.get_mut(usize::from(shelf.table.0))?;
-        let index = shelves.find(shelf.partition).ok()?;
+    pub fn take(&mut self, at: Shelf) -> Option<Block> {
+        let shelves = self.tables.get_mut(usize::from(at.table.0))?;
+        let index = shelves.find(at.partition).ok()?;
         let block = shelves.open.remove(index);
         shelves.covers = 0..0;
         self.rows -= u64::from(block.rows);
@@ -117,10 +117,10 @@ impl Blocks {
 
     /// The open block of a shelf.
     #[must_use]
-    pub fn get(&self, shelf: Shelf) -> Option<&Block> {
-        let shelves = self.tables.get(usize::from(shelf.table.0))?;
+    pub fn get(&self, at: Shelf) -> Option<&Block> {
+        let shelves = self.tables.get(usize::from(at.table.0))?;
         shelves
-            .find(shelf.partition)
+            .find(at.partition)
             .ok()
             .map(|index| &shelves.open[index])
     }

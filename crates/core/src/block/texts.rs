@@ -65,6 +65,7 @@ impl Texts {
 
 /// Appends a length as `ClickHouse`'s `VarUInt` (LEB128).
 #[inline]
+#[expect(clippy::cast_possible_truncation, reason = "seven bits at a time")]
 pub(super) fn write_length(length: usize, out: &mut Vec<u8>) {
     let mut rest = length;
     while rest >= 0x80 {

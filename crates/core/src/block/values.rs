@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use super::cell::Cell;
+use super::cell::{Cell, Wide};
 use super::keywords::Keywords;
 use super::texts::Texts;
 use crate::catalog::{Column, ColumnType};
@@ -140,20 +140,21 @@ impl Values {
                 }
             }
         }
-        match (&mut self.store, cell) {
-            (Store::Keyword(keywords), Cell::Text(text)) => Ok(keywords.push(text.as_bytes())),
-            (Store::Keyword(keywords), Cell::Bytes(text)) => Ok(keywords.push(text)),
-            (Store::Text(texts), Cell::Text(text)) => Ok(texts.push(text.as_bytes())),
-            (Store::Text(texts), Cell::Bytes(text)) => Ok(texts.push(text)),
-            (Store::Map(maps), Cell::Map(entries)) => Ok(maps.push(entries)),
+        Ok(match (&mut self.store, cell) {
+            (Store::Keyword(keywords), Cell::Text(text)) => keywords.push(text.as_bytes()),
+            (Store::Keyword(keywords), Cell::Bytes(text)) => keywords.push(text),
+            (Store::Text(texts), Cell::Text(text)) => texts.push(text.as_bytes()),
+            (Store::Text(texts), Cell::Bytes(text)) => texts.push(text),
+            (Store::Map(maps), Cell::Map(entries)) => maps.push(entries),
             (Store::Int8(values), Cell::Int(value)) => add(values, value.to_le_bytes()),
             (Store::UInt8(values), Cell::UInt(value)) => add(values, value.to_le_bytes()),
             (Store::Decimal8(values, beyond), Cell::Scaled(value)) => {
-                let value = i64::try_from(value)
-                    .ok()
-                    .filter(|value| within(*value, *beyond));
-                add(values, value.ok_or(Unfit)?.to_le_bytes())
+                add(values, within(value, *beyond)?.to_le_bytes())
             }
+            (Store::Decimal4(values, beyond), Cell::Scaled(value)) => add(
+                values,
+                fit::<_, i32>(within(value, *beyond)?)?.to_le_bytes(),
+            ),
             (Store::Decimal16(values, beyond), Cell::Scaled(value)) => {
                 let value = i128::from(value);
                 if value.unsigned_abs() >= beyond.unsigned_abs() {
@@ -161,34 +162,23 @@ impl Values {
                 }
                 add(values, value.to_le_bytes())
             }
-            (Store::Decimal4(values, beyond), Cell::Scaled(value)) => {
-                let value = i64::try_from(value)
-                    .ok()
-                    .filter(|value| within(*value, *beyond));
-                let value = value.and_then(|value| i32::try_from(value).ok());
-                add(values, value.ok_or(Unfit)?.to_le_bytes())
+            (Store::Int4(values), Cell::Int(value)) => {
+                add(values, fit::<_, i32>(value)?.to_le_bytes())
             }
-            (Store::Int4(values), Cell::Int(value)) => add(
-                values,
-                i32::try_from(value).ok().ok_or(Unfit)?.to_le_bytes(),
-            ),
-            (Store::Int2(values), Cell::Int(value)) => add(
-                values,
-                i16::try_from(value).ok().ok_or(Unfit)?.to_le_bytes(),
-            ),
+            (Store::Int2(values), Cell::Int(value)) => {
+                add(values, fit::<_, i16>(value)?.to_le_bytes())
+            }
             (Store::Int1(values), Cell::Int(value)) => {
-                add(values, i8::try_from(value).ok().ok_or(Unfit)?.to_le_bytes())
+                add(values, fit::<_, i8>(value)?.to_le_bytes())
             }
-            (Store::UInt4(values), Cell::UInt(value)) => add(
-                values,
-                u32::try_from(value).ok().ok_or(Unfit)?.to_le_bytes(),
-            ),
-            (Store::UInt2(values), Cell::UInt(value)) => add(
-                values,
-                u16::try_from(value).ok().ok_or(Unfit)?.to_le_bytes(),
-            ),
+            (Store::UInt4(values), Cell::UInt(value)) => {
+                add(values, fit::<_, u32>(value)?.to_le_bytes())
+            }
+            (Store::UInt2(values), Cell::UInt(value)) => {
+                add(values, fit::<_, u16>(value)?.to_le_bytes())
+            }
             (Store::UInt1(values), Cell::UInt(value)) => {
-                add(values, u8::try_from(value).ok().ok_or(Unfit)?.to_le_bytes())
+                add(values, fit::<_, u8>(value)?.to_le_bytes())
             }
             (Store::Bool(values), Cell::UInt(value @ 0..=1)) => add(values, [u8::from(value == 1)]),
             (Store::Float8(values), Cell::Float(value)) => add(values, value.to_le_bytes()),
@@ -196,8 +186,8 @@ impl Values {
             (Store::Float4(values), Cell::Float(value)) => {
                 add(values, (value as f32).to_le_bytes())
             }
-            _ => Err(Unfit),
-        }
+            _ => return Err(Unfit),
+        })
     }
 
     /// Appends what stands under a NULL.
@@ -211,10 +201,6 @@ impl Values {
             Store::Keyword(keywords) => keywords.push(&[]),
             Store::Map(maps) => maps.push(&[]),
         )
-    }
-
-    pub(super) fn is_null(&self, row: usize) -> bool {
-        self.nulls.get(row) == Some(&1)
     }
 
     /// Order of two rows as `ClickHouse` sorts them, NULL last.
@@ -409,9 +395,9 @@ fn reorder_texts(texts: &mut Texts, order: &[u32]) {
 }
 
 #[inline]
-fn add<const N: usize>(values: &mut Vec<[u8; N]>, value: [u8; N]) -> Result<usize, Unfit> {
+fn add<const N: usize>(values: &mut Vec<[u8; N]>, value: [u8; N]) -> usize {
     values.push(value);
-    Ok(0)
+    0
 }
 
 fn push_zero<const N: usize>(values: &mut Vec<[u8; N]>) {
@@ -422,10 +408,21 @@ fn bytes_of_one<const N: usize>(_: &[[u8; N]]) -> usize {
     N
 }
 
-/// Whether the value has no more digits than `beyond` has zeros.
+/// The decimal, when it has no more digits than `beyond` has zeros.
 #[inline]
-fn within(value: i64, beyond: i64) -> bool {
-    value.unsigned_abs() < beyond.unsigned_abs()
+fn within(value: Wide, beyond: i64) -> Result<i64, Unfit> {
+    let value = i64::try_from(value).ok().ok_or(Unfit)?;
+    if value.unsigned_abs() < beyond.unsigned_abs() {
+        Ok(value)
+    } else {
+        Err(Unfit)
+    }
+}
+
+/// The integer in the column's width.
+#[inline]
+fn fit<From, To: TryFrom<From>>(value: From) -> Result<To, Unfit> {
+    To::try_from(value).ok().ok_or(Unfit)
 }
 
 #[expect(
