@@ -2,6 +2,7 @@
 
 mod blocks;
 mod cell;
+mod dictionary;
 mod keywords;
 mod layout;
 mod sort;
@@ -137,6 +138,9 @@ impl Block {
             "{rows:?} of {self:?}"
         );
         let rows = rows.start as usize..rows.end as usize;
+        // About what is written, so that a large block is not copied as `out` grows.
+        let share = self.bytes * rows.len() as u64 / u64::from(self.rows).max(1);
+        out.reserve(usize::try_from(share).unwrap_or(0));
         write_length(self.columns.len(), out);
         write_length(rows.len(), out);
         for (values, header) in self.columns.iter().zip(&self.layout.headers) {

@@ -2,9 +2,7 @@
 
 use std::ops::Range;
 
-use xxhash_rust::xxh3::xxh3_64;
-
-use super::texts::Texts;
+use super::dictionary::Dictionary;
 
 /// Codes of the rows of a column and the dictionary they point into.
 #[derive(Debug, Default)]
@@ -17,20 +15,16 @@ pub(super) struct Keywords {
 const NULL: u32 = u32::MAX;
 
 impl Keywords {
-    /// Bytes a dictionary entry takes beside its text: where it ends, and twice its slot, since at
-    /// most half of them are filled.
-    const ENTRY: usize = Texts::OVERHEAD + 2 * size_of::<Slot>();
-
     /// Appends a row; returns the bytes of a dictionary entry it made, 0 when there was one.
     #[inline]
     pub(super) fn push(&mut self, text: &[u8]) -> usize {
-        let before = self.dictionary.texts.len();
+        let before = self.dictionary.len();
         let code = self.dictionary.code(text);
         self.codes.push(code);
-        if self.dictionary.texts.len() == before {
+        if self.dictionary.len() == before {
             0
         } else {
-            text.len() + 1 + Self::ENTRY
+            text.len() + Dictionary::OVERHEAD
         }
     }
 
@@ -42,16 +36,16 @@ impl Keywords {
     pub(super) fn get(&self, row: usize) -> &[u8] {
         match self.codes[row] {
             NULL => &[],
-            code => self.dictionary.texts.get(code as usize),
+            code => self.dictionary.get(code),
         }
     }
 
     /// Per row, the rank of its text in byte order; NULL comes last, as in `ClickHouse`.
     pub(super) fn ranks(&self) -> (Vec<u32>, u32) {
-        let texts = &self.dictionary.texts;
-        let count = u32::try_from(texts.len()).expect("a block has at most 2^32 rows");
+        let texts = &self.dictionary;
+        let count = u32::try_from(texts.len()).expect("a block has below 2^32 rows");
         let mut by_text: Vec<u32> = (0..count).collect();
-        by_text.sort_unstable_by_key(|code| texts.get(*code as usize));
+        by_text.sort_unstable_by_key(|code| texts.get(*code));
         let mut rank_of = vec![0; texts.len()];
         for (rank, code) in (0..count).zip(&by_text) {
             rank_of[*code as usize] = rank;
@@ -88,10 +82,10 @@ impl Keywords {
         out.extend_from_slice(&1_u64.to_le_bytes());
         let whole = rows == (0..self.codes.len()) && !nullable;
         let codes = &self.codes[rows];
-        let compact = (!whole).then(|| Compact::new(codes, self.dictionary.texts.len(), nullable));
+        let compact = (!whole).then(|| Compact::new(codes, self.dictionary.len(), nullable));
         let entries = compact
             .as_ref()
-            .map_or(self.dictionary.texts.len(), Compact::entries);
+            .map_or(self.dictionary.len(), Compact::entries);
         let width = if u8::try_from(entries - 1).is_ok() {
             Width::One
         } else if u16::try_from(entries - 1).is_ok() {
@@ -103,14 +97,13 @@ impl Keywords {
         out.extend_from_slice(&(OWN_DICTIONARY | width as u64).to_le_bytes());
         out.extend_from_slice(&(entries as u64).to_le_bytes());
         match &compact {
-            None => self.dictionary.texts.encode(0..entries, out),
+            None => self.dictionary.encode_all(out),
             Some(compact) => {
                 if nullable {
                     out.push(0);
                 }
                 for code in &compact.used {
-                    let code = *code as usize;
-                    self.dictionary.texts.encode(code..code + 1, out);
+                    self.dictionary.encode(*code, out);
                 }
             }
         }
@@ -202,86 +195,4 @@ impl Compact {
             self.new_code[code as usize]
         }
     }
-}
-
-/// Different texts in order of appearance, found by hash.
-#[derive(Debug, Default)]
-struct Dictionary {
-    texts: Texts,
-    /// Open addressing with linear probing; a power of two, at most half full.
-    slots: Vec<Slot>,
-    last: u32,
-}
-
-/// An entry of the hash table; `code` is [`NULL`] when it is free.
-#[derive(Clone, Copy, Debug)]
-struct Slot {
-    tag: u32,
-    code: u32,
-}
-
-const FREE: Slot = Slot { tag: 0, code: NULL };
-
-impl Dictionary {
-    /// The code of a text, a new one for a new text.
-    #[inline]
-    fn code(&mut self, text: &[u8]) -> u32 {
-        // Most columns repeat: one source, one event type, runs of one symbol.
-        if self.texts.len() > 0 && self.texts.get(self.last as usize) == text {
-            return self.last;
-        }
-        self.last = self.find_or_add(text);
-        self.last
-    }
-
-    fn find_or_add(&mut self, text: &[u8]) -> u32 {
-        if self.texts.len() * 2 >= self.slots.len() {
-            self.grow();
-        }
-        let tag = tag(text);
-        let mask = self.slots.len() - 1;
-        let mut at = tag as usize & mask;
-        loop {
-            let slot = self.slots[at];
-            if slot.code == NULL {
-                let code = u32::try_from(self.texts.len()).expect("a block has at most 2^32 rows");
-                self.slots[at] = Slot { tag, code };
-                self.texts.push(text);
-                return code;
-            }
-            if slot.tag == tag && self.texts.get(slot.code as usize) == text {
-                return slot.code;
-            }
-            at = (at + 1) & mask;
-        }
-    }
-
-    #[cold]
-    fn grow(&mut self) {
-        let capacity = (self.slots.len() * 2).max(64);
-        let old = std::mem::replace(&mut self.slots, vec![FREE; capacity]);
-        for slot in old.into_iter().filter(|slot| slot.code != NULL) {
-            let mut at = slot.tag as usize & (capacity - 1);
-            while self.slots[at].code != NULL {
-                at = (at + 1) & (capacity - 1);
-            }
-            self.slots[at] = slot;
-        }
-    }
-
-    fn clear(&mut self) {
-        self.texts.truncate(0);
-        self.slots.fill(FREE);
-        self.last = 0;
-    }
-
-    fn held(&self) -> usize {
-        self.texts.held() + self.slots.capacity() * size_of::<Slot>()
-    }
-}
-
-/// The low half of the hash: enough for 2^31 entries, and half the memory.
-#[expect(clippy::cast_possible_truncation, reason = "the low half is meant")]
-fn tag(text: &[u8]) -> u32 {
-    xxh3_64(text) as u32
 }

@@ -37,8 +37,9 @@ pub(super) fn order(columns: &[Values], key: &[usize], rows: u32) -> Option<Vec<
     for (rank, ranks) in ranks.iter().rev() {
         order = counted(&order, rank, *ranks as usize);
     }
+    let mut pairs = Vec::new();
     for run in order.chunk_by_mut(|left, right| compare_ranks(*left, *right).is_eq()) {
-        sort_run(run, rest);
+        sort_run(run, rest, &mut pairs);
     }
     Some(order)
 }
@@ -68,27 +69,36 @@ fn counted(order: &[u32], rank: &[u32], ranks: usize) -> Vec<u32> {
     sorted
 }
 
-/// Sorts rows that are alike in the leading keywords by the rest of the key.
-fn sort_run(run: &mut [u32], key: &[&Values]) {
-    if run.is_sorted_by(|left, right| compare(key, *left, *right).is_le()) {
+/// Sorts rows that are alike in what comes before `key`.
+///
+/// Column by column, so that rows in order of time stay where they are and only those of one
+/// instant are looked at again. `pairs` is memory to be used again.
+fn sort_run(run: &mut [u32], key: &[&Values], pairs: &mut Vec<(u64, u32)>) {
+    let Some((first, rest)) = key.split_first().filter(|_| run.len() > 1) else {
+        return;
+    };
+    if !first.ordinals(run, pairs) {
+        run.sort_by(|left, right| compare(key, *left, *right));
         return;
     }
-    let numbers = |values: &&Values| !values.nullable && values.ordinal(0).is_some();
-    if let Some((first, rest)) = key.split_first().filter(|(first, _)| numbers(first)) {
-        let mut pairs: Vec<(Option<u64>, u32)> = run
-            .iter()
-            .map(|row| (first.ordinal(*row as usize), *row))
-            .collect();
-        pairs.sort_by(|left, right| {
-            left.0
-                .cmp(&right.0)
-                .then_with(|| compare(rest, left.1, right.1))
-        });
-        for (row, (_, sorted)) in run.iter_mut().zip(pairs) {
-            *row = sorted;
+    if !pairs.is_sorted_by_key(|(ordinal, _)| *ordinal) {
+        // By row within an ordinal, which is what a stable sort would leave.
+        pairs.sort_unstable();
+        for (row, (_, sorted)) in run.iter_mut().zip(&*pairs) {
+            *row = *sorted;
         }
-    } else {
-        run.sort_by(|left, right| compare(key, *left, *right));
+    }
+    if rest.is_empty() {
+        return;
+    }
+    let mut start = 0;
+    let lengths: Vec<usize> = pairs
+        .chunk_by(|left, right| left.0 == right.0)
+        .map(<[_]>::len)
+        .collect();
+    for length in lengths {
+        sort_run(&mut run[start..start + length], rest, pairs);
+        start += length;
     }
 }
 

@@ -214,37 +214,83 @@ impl Values {
         match &self.store {
             Store::Text(texts) => texts.get(left).cmp(texts.get(right)),
             Store::Keyword(keywords) => keywords.get(left).cmp(keywords.get(right)),
-            Store::Decimal16(values, _) => {
-                i128::from_le_bytes(values[left]).cmp(&i128::from_le_bytes(values[right]))
+            Store::Bool(values) | Store::UInt1(values) => values[left].cmp(&values[right]),
+            Store::Int1(values) => by(values, i8::from_le_bytes, left, right),
+            Store::Int2(values) => by(values, i16::from_le_bytes, left, right),
+            Store::Int4(values) | Store::Decimal4(values, _) => {
+                by(values, i32::from_le_bytes, left, right)
+            }
+            Store::Int8(values) | Store::Decimal8(values, _) => {
+                by(values, i64::from_le_bytes, left, right)
+            }
+            Store::Decimal16(values, _) => by(values, i128::from_le_bytes, left, right),
+            Store::UInt2(values) => by(values, u16::from_le_bytes, left, right),
+            Store::UInt4(values) => by(values, u32::from_le_bytes, left, right),
+            Store::UInt8(values) => by(values, u64::from_le_bytes, left, right),
+            Store::Float4(values) => {
+                f32::from_le_bytes(values[left]).total_cmp(&f32::from_le_bytes(values[right]))
+            }
+            Store::Float8(values) => {
+                f64::from_le_bytes(values[left]).total_cmp(&f64::from_le_bytes(values[right]))
             }
             // ClickHouse does not sort by maps.
             Store::Map(_) => Ordering::Equal,
-            _ => self.ordinal(left).cmp(&self.ordinal(right)),
         }
     }
 
-    /// A number that orders rows as their values do, for types of at most 8 bytes.
-    #[inline]
-    pub(super) fn ordinal(&self, row: usize) -> Option<u64> {
-        Some(match &self.store {
+    /// Writes per row a number that orders rows as their values do. False, and nothing written,
+    /// for types that do not fit in one, and for columns with NULL.
+    pub(super) fn ordinals(&self, rows: &[u32], out: &mut Vec<(u64, u32)>) -> bool {
+        out.clear();
+        if self.nullable {
+            return false;
+        }
+        match &self.store {
             Store::Int8(values) | Store::Decimal8(values, _) => {
-                ascending(i64::from_le_bytes(values[row]))
+                number(rows, out, values, |value| {
+                    ascending(i64::from_le_bytes(value))
+                });
             }
-            Store::UInt8(values) => u64::from_le_bytes(values[row]),
+            Store::UInt8(values) => number(rows, out, values, u64::from_le_bytes),
             Store::Int4(values) | Store::Decimal4(values, _) => {
-                ascending(i32::from_le_bytes(values[row]).into())
+                number(rows, out, values, |value| {
+                    ascending(i32::from_le_bytes(value).into())
+                });
             }
-            Store::Int2(values) => ascending(i16::from_le_bytes(values[row]).into()),
-            Store::Int1(values) => ascending(i8::from_le_bytes(values[row]).into()),
-            Store::UInt4(values) => u32::from_le_bytes(values[row]).into(),
-            Store::UInt2(values) => u16::from_le_bytes(values[row]).into(),
-            Store::UInt1(values) | Store::Bool(values) => values[row][0].into(),
-            Store::Float8(values) => ascending_float(f64::from_le_bytes(values[row])),
-            Store::Float4(values) => ascending_float(f32::from_le_bytes(values[row]).into()),
+            Store::Int2(values) => {
+                number(rows, out, values, |value| {
+                    ascending(i16::from_le_bytes(value).into())
+                });
+            }
+            Store::Int1(values) => {
+                number(rows, out, values, |value| {
+                    ascending(i8::from_le_bytes(value).into())
+                });
+            }
+            Store::UInt4(values) => {
+                number(rows, out, values, |value| u32::from_le_bytes(value).into());
+            }
+            Store::UInt2(values) => {
+                number(rows, out, values, |value| u16::from_le_bytes(value).into());
+            }
+            Store::UInt1(values) | Store::Bool(values) => {
+                number(rows, out, values, |[value]| value.into());
+            }
+            Store::Float8(values) => {
+                number(rows, out, values, |value| {
+                    ascending_float(f64::from_le_bytes(value))
+                });
+            }
+            Store::Float4(values) => {
+                number(rows, out, values, |value| {
+                    ascending_float(f32::from_le_bytes(value).into())
+                });
+            }
             Store::Keyword(_) | Store::Text(_) | Store::Map(_) | Store::Decimal16(..) => {
-                return None;
+                return false;
             }
-        })
+        }
+        true
     }
 
     /// Puts row `order[i]` at place `i`.
@@ -392,6 +438,29 @@ fn reorder_texts(texts: &mut Texts, order: &[u32]) {
         sorted.push_from(texts, *row as usize);
     }
     *texts = sorted;
+}
+
+/// Numbers of rows, from their bytes.
+fn number<const N: usize>(
+    rows: &[u32],
+    out: &mut Vec<(u64, u32)>,
+    values: &[[u8; N]],
+    ordinal: impl Fn([u8; N]) -> u64,
+) {
+    out.extend(
+        rows.iter()
+            .map(|row| (ordinal(values[*row as usize]), *row)),
+    );
+}
+
+#[inline]
+fn by<T: Ord, const N: usize>(
+    values: &[[u8; N]],
+    read: impl Fn([u8; N]) -> T,
+    left: usize,
+    right: usize,
+) -> Ordering {
+    read(values[left]).cmp(&read(values[right]))
 }
 
 #[inline]
