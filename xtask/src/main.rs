@@ -1,2 +1,67 @@
-//! The front door.
-fn main() {}
+//! The one front door: check, test, demo, and the servers they need.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+mod check;
+mod test;
+
+mod demo;
+mod stack;
+
+mod prerequisites;
+mod screen;
+mod workspace;
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    about = "Checks, tests and shows this project",
+    version
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Format, layers, dependencies, clippy and documentation: everything but the tests
+    Check,
+    /// All tests; installs the servers that they need
+    Test(test::Arguments),
+    /// Kafka, NATS and ClickHouse on this machine
+    Stack(stack::Arguments),
+    /// Real servers, three instances, 300,000 messages, a kill -9, and the verdict
+    Demo(demo::Arguments),
+    /// What continuous integration runs: check, then test
+    Ci,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse().command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            screen::error(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `false` when something was found that the commands themselves have already shown.
+fn run(command: &Command) -> Result<bool> {
+    match command {
+        Command::Check => check::run(),
+        Command::Test(arguments) => test::run(arguments),
+        Command::Stack(arguments) => stack::run(arguments).map(|()| true),
+        Command::Demo(arguments) => demo::run(arguments),
+        Command::Ci => {
+            let checked = check::run()?;
+            let tested = test::run(&test::Arguments::default())?;
+            Ok(checked && tested)
+        }
+    }
+}

@@ -18,6 +18,8 @@ mod spawner;
 
 pub use proc::{is_running, start_time};
 
+/// Beside the log of a detached process: its pid and its start time.
+const PID_FILE: &str = "pid";
 /// How much of a log an error message shows.
 const TAIL_LINES: usize = 25;
 /// A line of Java can be long; this many bytes hold the lines above.
@@ -31,7 +33,8 @@ pub enum Lifetime {
     /// Ends when its handle is dropped or when the process that started it ends, even by kill -9.
     #[default]
     WithStarter,
-    /// Goes on in a session of its own until somebody ends it by its pid.
+    /// Goes on in a session of its own until somebody ends it by its pid, which is found in
+    /// [`recorded`].
     Detached,
 }
 
@@ -81,6 +84,10 @@ impl Process {
         let child = spawner::spawn(command)
             .with_context(|| format!("cannot start {name}: {program} does not run"))?;
         let pid = child.id();
+        if lifetime == Lifetime::Detached {
+            // At once, so that whoever interrupts the start can still find what was started.
+            record(log, pid)?;
+        }
         let life = Arc::new(Life {
             ended: Mutex::new(None),
             changed: Condvar::new(),
@@ -243,6 +250,24 @@ pub fn end_detached(pid: u32, started: u64, grace: Duration) -> Result<bool> {
     bail!("pid {pid} does not die")
 }
 
+/// Pid and start time of the last detached process whose log lies in `folder`; it may have ended.
+#[must_use]
+pub fn recorded(folder: &Path) -> Option<(u32, u64)> {
+    let text = fs::read_to_string(folder.join(PID_FILE)).ok()?;
+    let (pid, started) = text.trim().split_once(' ')?;
+    Some((pid.parse().ok()?, started.parse().ok()?))
+}
+
+fn record(log: &Path, pid: u32) -> Result<()> {
+    // A process that has already ended has no start time and leaves nothing to find.
+    if let Some(started) = start_time(pid) {
+        let file = log.with_file_name(PID_FILE);
+        fs::write(&file, format!("{pid} {started}\n"))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(())
+}
+
 /// The last lines of a log under its path.
 pub(crate) fn tail(log: &Path) -> String {
     let text = read_end(log).unwrap_or_else(|error| format!("(not readable: {error})"));
@@ -344,6 +369,7 @@ mod tests {
         let pid = process.pid();
         let started = start_time(pid).unwrap();
         drop(process);
+        assert_eq!(recorded(folder.path()), Some((pid, started)));
         assert!(is_running(pid, started));
         assert!(!end_detached(pid, started + 1, Duration::from_secs(1)).unwrap());
         assert!(is_running(pid, started));

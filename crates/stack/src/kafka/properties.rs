@@ -70,6 +70,10 @@ pub(super) fn text(listeners: &Listeners, data: &Path, own: &[(String, String)])
     set("share.coordinator.state.topic.min.isr", "1");
     set("share.coordinator.state.topic.num.partitions", "4");
     set("group.initial.rebalance.delay.ms", "0");
+    // After kill -9 the controller takes the same broker back only when its old session is over:
+    // 9 s by default. Both sit in one process, so a lost heartbeat is no risk.
+    set("broker.session.timeout.ms", "3000");
+    set("broker.heartbeat.interval.ms", "500");
     // The default of 128 MB would take a third of the heap for compacting tiny topics.
     set("log.cleaner.dedupe.buffer.size", "8388608");
 

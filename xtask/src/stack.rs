@@ -1,0 +1,230 @@
+//! `cargo xtask stack`: Kafka, NATS and ClickHouse on this machine, independent of any terminal.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Subcommand;
+use data_bridge_stack::clickhouse::{ClickHouse, ClickHouseOptions};
+use data_bridge_stack::kafka::{Kafka, KafkaOptions};
+use data_bridge_stack::nats::{Nats, NatsOptions};
+use data_bridge_stack::port;
+use data_bridge_stack::process::{self, Lifetime, Process};
+
+use crate::{prerequisites, screen, workspace};
+
+mod state;
+
+use state::{Server, Stack};
+
+/// The servers, in the order in which they start, with the ports that their clients expect.
+const SERVERS: [(&str, u16); 3] = [("kafka", 9092), ("nats", 4222), ("clickhouse", 8123)];
+/// A broker that closes its logs in order takes one or two seconds.
+const STOP_GRACE: Duration = Duration::from_secs(20);
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Action {
+    /// Start what does not run yet, and print the addresses
+    Up,
+    /// Show what runs
+    Status,
+    /// Stop what `up` has started; the data stays
+    Down,
+    /// Stop it and delete its data
+    Clean,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let folder = workspace::metadata()?.target.join("stack");
+    match arguments.action {
+        Action::Up => {
+            let stack = up(&folder, &bridge_binary()?)?;
+            show(&stack, "stop them with: cargo xtask stack down");
+        }
+        Action::Status => show(
+            &Stack::read(&folder)?,
+            "start them with: cargo xtask stack up",
+        ),
+        Action::Down => down(&folder)?,
+        Action::Clean => {
+            down(&folder)?;
+            if folder.exists() {
+                fs::remove_dir_all(&folder)
+                    .with_context(|| format!("cannot remove {}", folder.display()))?;
+                screen::line(&format!("removed {}", folder.display()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The program `data-bridge`, built if need be.
+pub(crate) fn bridge_binary() -> Result<PathBuf> {
+    prerequisites::check()?;
+    // All programs of the workspace at once: one selection of features, so nothing is built twice.
+    let status = workspace::cargo(&["build", "--workspace", "--bins"])
+        .status()
+        .context("cargo does not run")?;
+    if !status.success() {
+        bail!("the bridge does not compile");
+    }
+    Ok(workspace::metadata()?.target.join("debug/data-bridge"))
+}
+
+/// Starts every server that does not run; leaves alone what does.
+pub(crate) fn up(folder: &Path, bridge: &Path) -> Result<Stack> {
+    let _lock = lock(folder)?;
+    let mut stack = Stack::read(folder)?;
+    for (name, usual_port) in SERVERS {
+        if stack.server(name).is_some_and(Server::runs) {
+            continue;
+        }
+        let place = folder.join(name);
+        // A start that was interrupted may have left one that no state knows of.
+        end_recorded(&place)?;
+        let port = free_port(&stack, name, usual_port)?;
+        let server = start(name, &place, port, bridge)?;
+        screen::line(&format!("{name}: started on 127.0.0.1:{port}"));
+        stack.set(server);
+        stack.write(folder)?;
+    }
+    Ok(stack)
+}
+
+/// Stops everything that was started from `folder` and nothing else; the data stays.
+pub(crate) fn down(folder: &Path) -> Result<()> {
+    if !folder.exists() {
+        screen::line("nothing runs");
+        return Ok(());
+    }
+    let _lock = lock(folder)?;
+    let mut ended = 0_u32;
+    for (name, _) in SERVERS.iter().rev() {
+        if end_recorded(&folder.join(name))? {
+            screen::line(&format!("{name}: stopped"));
+            ended += 1;
+        }
+    }
+    if ended == 0 {
+        screen::line("nothing runs");
+    }
+    Ok(())
+}
+
+/// The port of the last run, then the usual one, then any: addresses stay what they were.
+fn free_port(stack: &Stack, name: &str, usual: u16) -> Result<u16> {
+    port::free_or(stack.server(name).map_or(usual, |server| server.port))
+}
+
+fn start(name: &str, place: &Path, port: u16, bridge: &Path) -> Result<Server> {
+    let lifetime = Lifetime::Detached;
+    let port = Some(port);
+    match name {
+        "kafka" => {
+            let options = KafkaOptions {
+                port,
+                lifetime,
+                ..KafkaOptions::default()
+            };
+            let kafka = Kafka::start(place, options)?;
+            server(name, kafka.port(), kafka.bootstrap(), kafka.process())
+        }
+        "nats" => {
+            let options = NatsOptions {
+                port,
+                lifetime,
+                ..NatsOptions::default()
+            };
+            let nats = Nats::start(place, options)?;
+            server(name, nats.port(), nats.url(), nats.process())
+        }
+        _ => {
+            let options = ClickHouseOptions {
+                port,
+                lifetime,
+                ..ClickHouseOptions::default()
+            };
+            let clickhouse = ClickHouse::start(bridge, place, options)?;
+            server(
+                name,
+                clickhouse.port(),
+                clickhouse.url(),
+                clickhouse.process(),
+            )
+        }
+    }
+}
+
+fn server(name: &str, port: u16, address: String, process: &Process) -> Result<Server> {
+    let pid = process.pid();
+    let started = process::start_time(pid)
+        .with_context(|| format!("{name} has just ended\n{}", process.log_tail()))?;
+    let log = process.log().to_owned();
+    Ok(Server {
+        name: name.to_owned(),
+        pid,
+        started,
+        port,
+        address,
+        log,
+    })
+}
+
+fn end_recorded(place: &Path) -> Result<bool> {
+    match process::recorded(place) {
+        Some((pid, started)) => process::end_detached(pid, started, STOP_GRACE),
+        None => Ok(false),
+    }
+}
+
+/// Two calls at once would start every server twice.
+fn lock(folder: &Path) -> Result<File> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let path = folder.join("lock");
+    let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+    file.lock()
+        .with_context(|| format!("cannot lock {}", path.display()))?;
+    Ok(file)
+}
+
+fn show(stack: &Stack, hint: &str) {
+    screen::line(&row(["server", "state", "address", "pid", "memory", "log"]));
+    for (name, _) in SERVERS {
+        let Some(server) = stack.server(name) else {
+            screen::line(&row([name, "absent", "-", "-", "-", "-"]));
+            continue;
+        };
+        let (state, pid, memory) = if server.runs() {
+            ("runs", server.pid.to_string(), memory(server.pid))
+        } else {
+            ("ended", "-".to_owned(), "-".to_owned())
+        };
+        let log = server.log.display().to_string();
+        screen::line(&row([name, state, &server.address, &pid, &memory, &log]));
+    }
+    screen::line(hint);
+}
+
+fn row([server, state, address, pid, memory, log]: [&str; 6]) -> String {
+    format!("{server:<11} {state:<7} {address:<24} {pid:>8} {memory:>8}  {log}")
+}
+
+/// Resident memory of a process (`proc_pid_status(5)`).
+fn memory(pid: u32) -> String {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let kilobytes = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    kilobytes.map_or_else(
+        || "-".to_owned(),
+        |kilobytes| format!("{} MB", kilobytes / 1024),
+    )
+}
