@@ -3,28 +3,35 @@
 mod column;
 mod ddl;
 mod live;
+mod route;
 mod shipped_tables;
 mod table;
 
 pub use column::{Column, ColumnType, UnknownType};
 pub use live::{LiveColumn, LiveTable, Mismatch, Severity};
+pub use route::{
+    BadPattern, ColumnSettings, EXTERNAL_TYPES, ExcessDigits, Field, Latest, Path, Route,
+    RouteProblem, RouteSettings, Subjects, Supply, TIMEFRAMES, TextForm, TimeForm, TimeRange,
+};
 pub use table::{PartitionKey, PartitionUnit, Table};
 
 use crate::units::TableId;
 
-/// All tables the bridge writes to.
+/// All tables the bridge writes to, and the routes that lead to them.
 #[derive(Clone, Debug)]
 pub struct Catalog {
     tables: Vec<Table>,
+    routes: Vec<Route>,
     dead_letters: TableId,
 }
 
 impl Catalog {
-    /// The tables that ship with the binary.
+    /// The tables and routes that ship with the binary.
     #[must_use]
     pub fn shipped() -> Self {
         let mut catalog = Self {
             tables: Vec::new(),
+            routes: Vec::new(),
             dead_letters: TableId(0),
         };
         for table in shipped_tables::shipped_tables() {
@@ -33,6 +40,9 @@ impl Catalog {
             if name == Self::DEAD_LETTERS {
                 catalog.dead_letters = id;
             }
+        }
+        for route in route::shipped_routes(&catalog.tables) {
+            catalog.add_route(route);
         }
         catalog
     }
