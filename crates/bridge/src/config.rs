@@ -3,28 +3,47 @@
 //! A [`Config`] exists only when everything in it is sound, so no code asks again. Durations end in
 //! `_ms` or `_s` in the file and are [`Duration`](std::time::Duration)s here; sizes are bytes.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroU64};
-use std::time::Duration;
-
 pub mod clickhouse;
+mod collect;
 pub mod environment;
+mod expand;
 pub mod kafka;
+mod keys;
+mod kind;
+mod legacy;
 pub mod limits;
 pub mod nats;
+mod node;
+pub mod problem;
+pub mod reference;
 pub mod route;
+mod rules;
 pub mod secret;
 pub mod service;
+pub mod show;
+mod subscribe;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use std::path::Path;
 
 pub use clickhouse::{ClickHouse, Compression};
 pub use environment::Environment;
 pub use kafka::{Assignor, GroupProtocol, Kafka, KafkaInit, OffsetReset};
+pub use kind::{show_size, size};
 pub use limits::{Backpressure, Batch, DeadLetters, Readiness, Retry, Shutdown};
 pub use nats::{DeliverPolicy, Nats, NatsAuth, NatsInit, NatsMode, SubjectRoute, Tls};
+pub use problem::{Origin, Problem, Problems};
 pub use route::{ColumnRule, ExcessDigits, RouteConfig, TimeBound, TimeRange, TimeUnit};
 pub use secret::Secret;
 pub use service::{Autoscale, Http, Hub, Instance, Log, LogFormat};
+pub use show::Setting;
+pub use subscribe::EXTERNAL_TYPES;
+
+use collect::Collected;
+use expand::Expansion;
+use values::Values;
 
 /// The checked configuration of one instance. Field names are the file's keys.
 #[derive(Clone, Debug)]
@@ -62,115 +81,103 @@ pub struct Config {
     pub log: Log,
 }
 
+
+/// A sound configuration, with what is worth saying about it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// Old keys and values with consequences, in the order of the file.
+    pub warnings: Vec<Problem>,
+    /// Every key with the value that holds and its origin.
+    pub settings: Vec<Setting>,
+}
+
+/// The text of a configuration file, and its name for messages.
+#[derive(Clone, Copy, Debug)]
+pub struct File<'a> {
+    /// Where it lies; relative `${file:PATH}`s start at its folder.
+    pub path: &'a Path,
+    /// Its text.
+    pub text: &'a str,
+}
+
+/// `KEY=VALUE` from the command line, with the flag's name.
+#[derive(Clone, Copy, Debug)]
+pub struct Override<'a> {
+    /// The flag, such as `--set`.
+    pub flag: &'static str,
+    /// The key, dotted.
+    pub key: &'a str,
+    /// Its value, as it would stand in the file.
+    pub value: &'a str,
+}
+
 impl Config {
     /// The defaults alone: no file, and of the environment only the host's name.
     #[must_use]
     pub fn from_defaults(environment: &Environment) -> Self {
-        let second = Duration::from_secs(1);
+        let alone =
+            Environment { host_name: environment.host_name.clone(), ..Environment::default() };
+        let loaded = Self::load(None, &alone, &[]);
+        loaded.expect("defaults have no problem: a test loads them").config
+    }
+
+    /// Reads a file's text; the environment is stronger than the file, overrides are the strongest.
+    ///
+    /// # Errors
+    /// All problems at once, in the order of the file.
+    pub fn load(
+        file: Option<File<'_>>,
+        environment: &Environment,
+        overrides: &[Override<'_>],
+    ) -> Result<Loaded, Problems> {
+        let mut collected = Collected::default();
+        if let Some(File { path, text }) = file {
+            let folder = path.parent().unwrap_or(Path::new(""));
+            let name = path.display().to_string();
+            let root = node::parse(&name, text, &mut collected.problems);
+            collected.take_file(&root, &Expansion { environment, folder });
+        }
+        collected.take_environment(environment);
+        for Override { flag, key, value } in overrides {
+            collected.take_flag(flag, key, value);
+        }
+
+        let mut values = Values::new(collected);
+        let config = Self::read(&mut values, environment);
+        rules::check(&config, &mut values);
+
+        let Values { problems, warnings, settings, .. } = values;
+        let warnings = problem::in_file_order(warnings);
+        if problems.is_empty() {
+            Ok(Loaded { config, warnings, settings })
+        } else {
+            Err(Problems { problems: problem::in_file_order(problems), warnings })
+        }
+    }
+
+    fn read(values: &mut Values, environment: &Environment) -> Self {
+        let instance = Instance::read(values, environment);
+        let routes = route::read(values);
+        let backpressure = Backpressure::read(values);
         Self {
-            instance: Instance {
-                id: environment.host_name.clone(),
-                number: 1,
-            },
-            kafka: Kafka {
-                enabled: true,
-                brokers: "localhost:9092".into(),
-                group_id: "data-bridge-group".into(),
-                group_protocol: GroupProtocol::Classic,
-                assignor: Assignor::Range,
-                static_membership: false,
-                auto_offset_reset: OffsetReset::Latest,
-                session_timeout: 8 * second,
-                heartbeat_interval: second,
-                max_poll_interval: 300 * second,
-                revoke: second,
-                topics: BTreeMap::from([
-                    ("tick_archive".into(), "ticks".into()),
-                    ("aggregate_archive".into(), "aggregates".into()),
-                ]),
-                properties: BTreeMap::new(),
-                init: KafkaInit {
-                    partitions: 6,
-                    replication: -1,
-                },
-                fetch_min_bytes: None,
-                fetch_max_wait: None,
-            },
-            nats: Nats {
-                enabled: true,
-                cluster_urls: vec!["nats://localhost:4222".into()],
-                mode: NatsMode::JetStream,
-                stream: "MARKET".into(),
-                consumer: "data-bridge".into(),
-                queue_group: "data-bridge-group".into(),
-                ack_wait: 10 * second,
-                max_ack_pending: NonZeroU32::MIN.saturating_add(199_999),
-                deliver_policy: DeliverPolicy::All,
-                msg_id_is_event_id: false,
-                auth: NatsAuth::default(),
-                tls: Tls::default(),
-                init: NatsInit {
-                    create: true,
-                    replicas: 1,
-                    max_age: 604_800 * second,
-                    max_bytes: None,
-                },
-                subjects: BTreeMap::new(),
-            },
-            clickhouse: ClickHouse {
-                urls: vec!["http://localhost:8123".into()],
-                user: "default".into(),
-                password: Secret::default(),
-                database: "market".into(),
-                compression: Compression::None,
-                insert_timeout: 30 * second,
-                tls: Tls::default(),
-            },
-            batch: Batch {
-                max_rows: NonZeroU32::MIN.saturating_add(999_999),
-                max_bytes: NonZeroU64::MIN.saturating_add((64 << 20) - 1),
-                max_age: Duration::from_millis(30),
-                inserts_per_second: NonZeroU32::MIN.saturating_add(59),
-            },
-            backpressure: Backpressure {
-                max_rows: NonZeroU64::MIN.saturating_add(999_999),
-                max_bytes: NonZeroU64::MIN.saturating_add((256 << 20) - 1),
-                pause_at: 0.8,
-                resume_at: 0.4,
-            },
-            retry: Retry {
-                initial: second,
-                max: 32 * second,
-            },
-            dead_letters: DeadLetters {
-                flood_rows: NonZeroU64::MIN.saturating_add(999),
-                flood_share: 0.5,
-                flood_window: 60 * second,
-            },
-            readiness: Readiness { stall: 10 * second },
-            shutdown: Shutdown { grace: 25 * second },
-            http: Http {
-                listen: SocketAddr::from(([127, 0, 0, 1], 9401)),
-                advertise: String::new(),
-                token: Secret::default(),
-            },
-            hub: Hub {
-                url: String::new(),
-                listen: SocketAddr::from(([127, 0, 0, 1], 9400)),
-            },
-            autoscale: Autoscale {
-                enabled: false,
-                min: NonZeroU32::MIN.saturating_add(2),
-                max: NonZeroU32::MIN.saturating_add(4),
-                lag: NonZeroU64::MIN.saturating_add(9_999),
-                for_time: 30 * second,
-                quiet: 300 * second,
-            },
-            routes: Vec::new(),
-            log: Log {
-                level: "info".into(),
-                format: LogFormat::Text,
-            },
+            kafka: Kafka::read(values, &routes),
+            nats: Nats::read(values, &routes),
+            clickhouse: ClickHouse::read(values),
+            batch: Batch::read(values, &backpressure),
+            retry: Retry::read(values),
+            dead_letters: DeadLetters::read(values),
+            readiness: Readiness::read(values),
+            shutdown: Shutdown::read(values),
+            http: Http::read(values, &instance),
+            hub: Hub::read(values),
+            autoscale: Autoscale::read(values),
+            log: Log::read(values),
+            instance,
+            routes,
+            backpressure,
         }
     }
 }

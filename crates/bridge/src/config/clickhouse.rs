@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use super::keys;
+use super::kind;
 use super::nats::Tls;
 use super::secret::Secret;
+use super::values::Values;
 
 /// The ClickHouse side.
 #[derive(Clone, Debug)]
@@ -33,4 +36,23 @@ pub enum Compression {
     None,
     /// LZ4 frames.
     Lz4,
+}
+
+impl ClickHouse {
+    pub(super) fn read(values: &mut Values) -> Self {
+        Self {
+            urls: values.list("clickhouse.urls", |text| kind::url(text, keys::HTTP)),
+            user: values.text("clickhouse.user"),
+            password: values.secret("clickhouse.password"),
+            database: values.text("clickhouse.database"),
+            compression: values
+                .choice("clickhouse.compression", [Compression::None, Compression::Lz4]),
+            insert_timeout: values.duration("clickhouse.insert_timeout_ms"),
+            tls: Tls {
+                ca_file: values.file("clickhouse.tls.ca_file"),
+                cert_file: values.file("clickhouse.tls.cert_file"),
+                key_file: values.file("clickhouse.tls.key_file"),
+            },
+        }
+    }
 }
