@@ -1,0 +1,213 @@
+//! Log lines: text or JSON, on standard error, each with the instance's id and number.
+
+use std::fmt;
+use std::io::IsTerminal;
+
+use tracing::{Event, Subscriber};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::{Format, Full, Json, JsonFields, Writer};
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+use crate::config::{Instance, Log, LogFormat};
+
+/// Whether standard error is a terminal that wants colours: `NO_COLOR` says no.
+#[must_use]
+pub fn colours() -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !refused && std::io::stderr().is_terminal()
+}
+
+/// Logs from here on, for the whole process.
+///
+/// # Errors
+/// Something in this process logs already.
+pub fn init(log: &Log, instance: &Instance) -> Result<(), TryInitError> {
+    match log.format {
+        LogFormat::Text => text(log, instance, colours(), std::io::stderr).try_init(),
+        LogFormat::Json => json(log, instance, std::io::stderr).try_init(),
+    }
+}
+
+fn text<W>(log: &Log, instance: &Instance, ansi: bool, writer: W) -> impl Subscriber + Send + Sync
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    tracing_subscriber::fmt()
+        .with_env_filter(filter(&log.level))
+        .with_ansi(ansi)
+        .with_writer(writer)
+        .event_format(TextLine {
+            prefix: format!("{}#{}", instance.id, instance.number),
+            rest: Format::default().without_time(),
+        })
+        .finish()
+}
+
+fn json<W>(log: &Log, instance: &Instance, writer: W) -> impl Subscriber + Send + Sync
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let id = serde_json::Value::from(instance.id.as_str());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter(&log.level))
+        .with_ansi(false)
+        .with_writer(writer)
+        .fmt_fields(JsonFields::new())
+        .event_format(JsonLine {
+            fields: format!("\"instance\":{id},\"instance_number\":{},", instance.number),
+            rest: Format::default().json().flatten_event(true),
+        })
+        .finish()
+}
+
+/// Checks a level or a filter.
+///
+/// A lone word that is no level would be taken for the name of a module whose every line is
+/// wanted: `inof` would silence the rest. So a lone word must be a level.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_filter(text: &str) -> Result<(), String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    for part in text.split(',').map(str::trim) {
+        let word = !part.contains(['=', '[', ':']) && !part.starts_with("data_bridge");
+        if word && !LEVELS.contains(&part.to_ascii_lowercase().as_str()) {
+            return Err(format!("`{part}` is no level"));
+        }
+    }
+    match EnvFilter::builder().parse(text) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("`{text}` is no filter: {error}")),
+    }
+}
+
+fn filter(level: &str) -> EnvFilter {
+    // Checked with the configuration; `new` leaves out what it cannot read.
+    EnvFilter::new(level)
+}
+
+/// `2024-01-25T16:00:00.123456Z bridge-1#1  INFO data_bridge::pipeline: batch inserted rows=5`
+struct TextLine {
+    prefix: String,
+    rest: Format<Full, ()>,
+}
+
+impl<S, N> FormatEvent<S, N> for TextLine
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        SystemTime.format_time(&mut writer)?;
+        write!(writer, " {} ", self.prefix)?;
+        self.rest.format_event(context, writer, event)
+    }
+}
+
+/// `{"instance":"bridge-1","instance_number":1,"timestamp":…,"level":"INFO","message":…}`
+struct JsonLine {
+    /// Ends with a comma.
+    fields: String,
+    rest: Format<Json>,
+}
+
+impl<S, N> FormatEvent<S, N> for JsonLine
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut line = String::new();
+        self.rest.format_event(context, Writer::new(&mut line), event)?;
+        let rest = line.strip_prefix('{').unwrap_or(&line);
+        write!(writer, "{{{}{rest}", self.fields)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::config::{Config, Environment};
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Lines {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn config() -> Config {
+        let environment = Environment { host_name: "bridge-7".into(), ..Environment::default() };
+        Config::from_defaults(&environment)
+    }
+
+    #[test]
+    fn every_text_line_carries_the_instance() {
+        let (config, lines) = (config(), Lines::default());
+        let writer = lines.clone();
+        let subscriber = text(&config.log, &config.instance, false, move || writer.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(rows = 5, "batch inserted");
+            tracing::debug!("not wanted");
+        });
+        let text = lines.text();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.contains(" bridge-7#1  INFO "), "{text}");
+        assert!(text.contains("batch inserted rows=5"), "{text}");
+        assert!(text.starts_with("20") && !text.contains('\x1b'), "{text}");
+    }
+
+    #[test]
+    fn every_json_line_is_an_object_with_the_instance() {
+        let (config, lines) = (config(), Lines::default());
+        let writer = lines.clone();
+        let subscriber = json(&config.log, &config.instance, move || writer.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::warn!(table = "ticks", "insert \"failed\"");
+        });
+        let line = serde_json::from_str::<serde_json::Value>(lines.text().trim()).unwrap();
+        assert_eq!(line["instance"], "bridge-7");
+        assert_eq!(line["instance_number"], 1);
+        assert_eq!(line["level"], "WARN");
+        assert_eq!(line["table"], "ticks");
+        assert_eq!(line["message"], "insert \"failed\"");
+    }
+
+    #[test]
+    fn a_misspelled_level_is_no_filter() {
+        for good in ["info", "INFO", "off", "info,data_bridge=debug", "data_bridge::source=trace", "warn,hyper=error"] {
+            assert_eq!(check_filter(good), Ok(()), "{good}");
+        }
+        for bad in ["", "inof", "info,debgu", "data_bridge=loud"] {
+            assert!(check_filter(bad).is_err(), "{bad}");
+        }
+    }
+}
