@@ -1,0 +1,248 @@
+//! The records of one chunk, copied out of the client's buffers.
+
+use crate::units::Position;
+
+/// Zero bytes behind each payload, so that a wide read at its last byte stays inside.
+pub const PADDING: usize = 64;
+
+/// Records of one chunk, in order: one growing buffer and one index.
+#[derive(Debug, Default)]
+pub struct Arena {
+    bytes: Vec<u8>,
+    index: Vec<Entry>,
+    unordered: bool,
+}
+
+/// Where the parts of a record lie: headers, subject, key, payload, one behind the other.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    position: Position,
+    time_ms: i64,
+    start: usize,
+    headers: u32,
+    subject: u32,
+    key: u32,
+    payload: u32,
+}
+
+/// Length of a part that is absent.
+const ABSENT: u32 = u32::MAX;
+
+/// One record of an [`Arena`].
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Its offset or sequence number.
+    pub position: Position,
+    /// Record time in ms since 1970 as the broker returned it, -1 when there is none.
+    pub time_ms: i64,
+    /// Its key.
+    pub key: Option<&'a [u8]>,
+    /// Its value; `None` is a tombstone.
+    pub payload: Option<&'a [u8]>,
+    /// The NATS subject.
+    pub subject: Option<&'a str>,
+    /// Its headers, in order.
+    pub headers: Headers<'a>,
+    padded: &'a [u8],
+}
+
+impl<'a> Record<'a> {
+    /// The payload with [`PADDING`] zero bytes behind it; only the padding for a tombstone.
+    #[must_use]
+    pub fn padded_payload(&self) -> &'a [u8] {
+        self.padded
+    }
+}
+
+/// Headers of a record.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Headers<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Headers<'a> {
+    /// Value of the last header with this name; the inner `None` is a header without a value.
+    #[must_use]
+    pub fn last(&self, name: &[u8]) -> Option<Option<&'a [u8]>> {
+        self.filter(|(header, _)| *header == name)
+            .last()
+            .map(|(_, value)| value)
+    }
+
+    fn part(&mut self, length: u32) -> &'a [u8] {
+        let (part, rest) = self.bytes.split_at(length as usize);
+        self.bytes = rest;
+        part
+    }
+
+    fn length(&mut self) -> Option<u32> {
+        let (length, rest) = self.bytes.split_first_chunk()?;
+        self.bytes = rest;
+        Some(u32::from_le_bytes(*length))
+    }
+}
+
+impl<'a> Iterator for Headers<'a> {
+    type Item = (&'a [u8], Option<&'a [u8]>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let name = self.length()?;
+        let value = self.length()?;
+        let name = self.part(name);
+        Some((name, (value != ABSENT).then(|| self.part(value))))
+    }
+}
+
+impl Arena {
+    /// An empty arena that holds no memory.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An empty arena with room for `records` of `bytes` in all, padding included.
+    #[must_use]
+    pub fn with_capacity(records: usize, bytes: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(bytes),
+            index: Vec::with_capacity(records),
+            unordered: false,
+        }
+    }
+
+    /// Copies a record in.
+    ///
+    /// # Panics
+    /// When a part is 4 GiB long: neither broker can send one.
+    pub fn push<'h>(
+        &mut self,
+        position: Position,
+        time_ms: i64,
+        key: Option<&[u8]>,
+        payload: Option<&[u8]>,
+        subject: Option<&str>,
+        headers: impl IntoIterator<Item = (&'h [u8], Option<&'h [u8]>)>,
+    ) {
+        let start = self.bytes.len();
+        for (name, value) in headers {
+            self.bytes
+                .extend_from_slice(&length(Some(name)).to_le_bytes());
+            self.bytes.extend_from_slice(&length(value).to_le_bytes());
+            self.bytes.extend_from_slice(name);
+            self.bytes.extend_from_slice(value.unwrap_or_default());
+        }
+        let headers = length(Some(&self.bytes[start..]));
+        let subject = subject.map(str::as_bytes);
+        for part in [subject, key, payload].into_iter().flatten() {
+            self.bytes.extend_from_slice(part);
+        }
+        self.bytes.extend_from_slice(&[0; PADDING]);
+        self.unordered |= self
+            .index
+            .last()
+            .is_some_and(|last| last.position >= position);
+        self.index.push(Entry {
+            position,
+            time_ms,
+            start,
+            headers,
+            subject: length(subject),
+            key: length(key),
+            payload: length(payload),
+        });
+    }
+
+    /// How many records.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether there is no record.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// Memory it holds, in bytes, used or not.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        (self.bytes.capacity() + self.index.capacity() * size_of::<Entry>()) as u64
+    }
+
+    /// The record at an index below [`len`](Self::len).
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<Record<'_>> {
+        self.index.get(index).map(|entry| self.record(*entry))
+    }
+
+    /// All records, in the order they were pushed.
+    pub fn records(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
+        self.index.iter().map(|entry| self.record(*entry))
+    }
+
+    /// The record at this position.
+    #[must_use]
+    pub fn find(&self, position: Position) -> Option<Record<'_>> {
+        let index = if self.unordered {
+            self.index
+                .iter()
+                .position(|entry| entry.position == position)?
+        } else {
+            self.index
+                .binary_search_by_key(&position, |entry| entry.position)
+                .ok()?
+        };
+        self.get(index)
+    }
+
+    /// Drops all records and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.index.clear();
+        self.unordered = false;
+    }
+
+    fn record(&self, entry: Entry) -> Record<'_> {
+        let mut rest = &self.bytes[entry.start..];
+        let mut take = |length: u32| {
+            (length != ABSENT).then(|| {
+                let (part, behind) = rest.split_at(length as usize);
+                rest = behind;
+                part
+            })
+        };
+        let headers = Headers {
+            bytes: take(entry.headers).unwrap_or_default(),
+        };
+        let subject = take(entry.subject)
+            .map(|bytes| str::from_utf8(bytes).expect("a subject was pushed as a str"));
+        let key = take(entry.key);
+        let present = if entry.payload == ABSENT {
+            0
+        } else {
+            entry.payload as usize
+        };
+        let padded = &rest[..present + PADDING];
+        let payload = (entry.payload != ABSENT).then(|| &padded[..present]);
+        Record {
+            position: entry.position,
+            time_ms: entry.time_ms,
+            key,
+            payload,
+            subject,
+            headers,
+            padded,
+        }
+    }
+}
+
+/// The length of a part as the index holds it.
+fn length(part: Option<&[u8]>) -> u32 {
+    part.map_or(ABSENT, |part| {
+        let length = u32::try_from(part.len())
+            .ok()
+            .filter(|length| *length != ABSENT);
+        length.expect("brokers bound a record below 4 GiB")
+    })
+}
