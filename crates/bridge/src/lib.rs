@@ -1,1 +1,5 @@
 //! What runs.
+
+pub mod cli;
+pub mod config;
+pub mod telemetry;

@@ -1,0 +1,3 @@
+//! How an instance is seen from outside.
+
+pub mod log;
