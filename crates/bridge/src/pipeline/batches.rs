@@ -1,4 +1,4 @@
-//! The rows of batches that were sent and are not durable: with a writer, or held for another try.
+//! The rows of batches that are sealed and not durable: with a writer, or held for a try.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,37 +12,39 @@ use crate::sink::writers::Rows;
 /// Blocks by batch. A batch that is with a writer comes back through [`Batches::put_back`].
 #[derive(Default)]
 pub(super) struct Batches {
-    held: BTreeMap<BatchId, Held>,
-}
-
-struct Held {
-    block: Arc<Block>,
-    rows: Range<u32>,
+    held: BTreeMap<BatchId, Rows>,
 }
 
 impl Batches {
+    /// A block was sealed and waits for its turn.
+    pub(super) fn seal(&mut self, batch: BatchId, block: Block) {
+        self.held.insert(batch, Rows::Fresh(Box::new(block)));
+    }
+
     /// A batch that failed comes back from its writer.
     pub(super) fn put_back(&mut self, batch: BatchId, block: Arc<Block>, rows: Range<u32>) {
-        self.held.insert(batch, Held { block, rows });
+        self.held.insert(batch, Rows::Again(block, rows));
     }
 
-    /// The rows of a held batch, for another attempt.
+    /// The rows of a held batch, to be sent.
     pub(super) fn take(&mut self, batch: BatchId) -> Option<Rows> {
-        self.held.remove(&batch).map(|held| Rows::Again(held.block, held.rows))
+        self.held.remove(&batch)
     }
 
-    /// Cuts a held batch in two at row `at`.
+    /// Cuts a batch that was refused in two at row `at`.
     pub(super) fn split(&mut self, batch: BatchId, at: u32, left: BatchId, right: BatchId) {
-        let Some(Held { block, rows }) = self.held.remove(&batch) else { return };
+        let Some(Rows::Again(block, rows)) = self.held.remove(&batch) else {
+            unreachable!("batch {batch} is split after a writer gave it back")
+        };
         let middle = rows.start + at;
-        self.held.insert(left, Held { block: Arc::clone(&block), rows: rows.start..middle });
-        self.held.insert(right, Held { block, rows: middle..rows.end });
+        self.held.insert(left, Rows::Again(Arc::clone(&block), rows.start..middle));
+        self.held.insert(right, Rows::Again(block, middle..rows.end));
     }
 
-    /// Where the only row of a held batch came from.
+    /// Where the only row of a batch that was refused came from.
     pub(super) fn origin(&self, batch: BatchId) -> Option<(String, Position)> {
-        let held = self.held.get(&batch)?;
-        let (origin, position) = held.block.origin(held.rows.start);
+        let Rows::Again(block, rows) = self.held.get(&batch)? else { return None };
+        let (origin, position) = block.origin(rows.start)?;
         Some((origin.to_owned(), position))
     }
 

@@ -35,6 +35,12 @@ impl Board {
         self.turned_ms.store(now, Ordering::Relaxed);
     }
 
+    /// Time since the process started.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.began.elapsed()
+    }
+
     /// How long the pipeline has not turned, when that is too long.
     #[must_use]
     pub fn stuck_for(&self) -> Option<Duration> {

@@ -302,6 +302,10 @@ mod tests {
                 table: "ticks".to_owned(),
             })
             .inc_by(7);
+        let ticks = OfTable {
+            table: "ticks".to_owned(),
+        };
+        metrics.insert_seconds.get_or_create(&ticks).observe(0.01);
         let page = metrics.page().unwrap();
         assert!(
             page.contains("data_bridge_inserted_rows_total{table=\"ticks\"} 7"),
@@ -312,7 +316,7 @@ mod tests {
             "{page}"
         );
         assert!(
-            page.contains("data_bridge_insert_duration_seconds"),
+            page.contains("data_bridge_insert_duration_seconds_count{table=\"ticks\"} 1"),
             "{page}"
         );
     }
