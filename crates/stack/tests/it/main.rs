@@ -1,0 +1,3 @@
+//! Real servers: started, killed, restarted, and nothing left behind.
+
+mod servers;
