@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use data_bridge_core::arena::Arena;
 use data_bridge_core::catalog::Catalog;
 use data_bridge_core::decode::Tally;
-use data_bridge_core::engine::Engine;
+use data_bridge_core::engine::{Engine, PausedTable};
 use data_bridge_core::units::{BatchId, Moment, Shelf, TableId};
 use data_bridge_core::verdict::Failure;
 use tracing::{info, warn};
@@ -183,15 +183,15 @@ impl Report {
         self.published = Instant::now();
         let source = source.status();
         let snapshot = engine.snapshot();
-        self.status.buffered_rows = snapshot.buffered_rows;
-        self.status.buffered_bytes = snapshot.buffered_bytes;
-        self.status.backpressure = snapshot.backpressure;
+        self.status.buffered_rows = snapshot.rows;
+        self.status.buffered_bytes = snapshot.bytes;
+        self.status.backpressure = snapshot.is_full;
         let idle = snapshot.last_durable.map(|moment| now.since(moment));
         self.status.last_durable_ms =
             idle.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         self.status.partitions = partitions(&source, lanes);
         self.status.rebalances = source.rebalances;
-        self.status.reasons = self.reasons(&source, closed, &snapshot.paused_tables, idle);
+        self.status.reasons = self.reasons(&source, closed, &snapshot.tables_paused, idle);
         self.status.ready = self.status.reasons.is_empty();
         self.count(&source, idle);
         self.board.publish(self.status.clone());
@@ -209,12 +209,12 @@ impl Report {
         &self,
         source: &SourceStatus,
         closed: &BTreeMap<TableId, String>,
-        paused: &[(TableId, Failure)],
+        paused: &[PausedTable],
         idle: Option<Duration>,
     ) -> Vec<String> {
         let mut reasons = source.reasons();
         reasons.extend(closed.values().cloned());
-        for (table, failure) in paused {
+        for PausedTable { table, failure, .. } in paused {
             let name = &self.catalog.table(*table).name;
             reasons.push(format!("route of table {name} is paused: {failure}"));
         }
