@@ -54,21 +54,45 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Headers of a record.
+/// Headers of a record, in order: name and value, `None` for a header without a value.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Headers<'a> {
     bytes: &'a [u8],
 }
 
 impl<'a> Headers<'a> {
+    /// From the first to the last.
+    #[must_use]
+    pub fn iter(self) -> HeadersIter<'a> {
+        HeadersIter { bytes: self.bytes }
+    }
+
     /// Value of the last header with this name; the inner `None` is a header without a value.
     #[must_use]
-    pub fn last(&self, name: &[u8]) -> Option<Option<&'a [u8]>> {
-        self.filter(|(header, _)| *header == name)
+    pub fn last(self, name: &[u8]) -> Option<Option<&'a [u8]>> {
+        self.iter()
+            .filter(|(header, _)| *header == name)
             .last()
             .map(|(_, value)| value)
     }
+}
 
+impl<'a> IntoIterator for Headers<'a> {
+    type Item = (&'a [u8], Option<&'a [u8]>);
+    type IntoIter = HeadersIter<'a>;
+
+    fn into_iter(self) -> HeadersIter<'a> {
+        self.iter()
+    }
+}
+
+/// Iterator over [`Headers`].
+#[derive(Clone, Debug)]
+pub struct HeadersIter<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> HeadersIter<'a> {
     fn part(&mut self, length: u32) -> &'a [u8] {
         let (part, rest) = self.bytes.split_at(length as usize);
         self.bytes = rest;
@@ -82,7 +106,7 @@ impl<'a> Headers<'a> {
     }
 }
 
-impl<'a> Iterator for Headers<'a> {
+impl<'a> Iterator for HeadersIter<'a> {
     type Item = (&'a [u8], Option<&'a [u8]>);
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -177,6 +201,7 @@ impl Arena {
     }
 
     /// All records, in the order they were pushed.
+    #[must_use]
     pub fn records(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
         self.index.iter().map(|entry| self.record(*entry))
     }

@@ -2,35 +2,62 @@
 
 mod blocks;
 mod cell;
+mod keywords;
+mod layout;
+mod sort;
+mod texts;
+mod values;
 
 pub use blocks::{Blocks, Pushed};
-pub use cell::{Cell, Wide};
+pub use cell::{Cell, TooWide, Wide};
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::catalog::Catalog;
+use self::layout::Layout;
+use self::texts::write_length;
+use self::values::{Scratch, Store, Values};
 use crate::units::{Position, Shelf};
 
 /// Rows of one shelf, as columns.
-#[derive(Debug)]
 pub struct Block {
-    catalog: Arc<Catalog>,
+    layout: Arc<Layout>,
     shelf: Shelf,
     rows: u32,
+    bytes: u64,
+    columns: Vec<Values>,
 }
 
 impl Block {
+    fn new(layout: Arc<Layout>, shelf: Shelf) -> Self {
+        let columns = layout.columns.iter().map(Values::new).collect();
+        Self {
+            layout,
+            shelf,
+            rows: 0,
+            bytes: 0,
+            columns,
+        }
+    }
+
     /// How many rows.
     #[must_use]
     pub fn rows(&self) -> u32 {
         self.rows
     }
 
-    /// Bytes its values take, without memory held in reserve.
+    /// Bytes its rows take, the sum of what was answered per row. Memory held in reserve is not
+    /// counted: see [`held`](Self::held).
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        0
+        self.bytes
+    }
+
+    /// Memory it holds, in bytes, used or not.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        self.columns.iter().map(|values| values.held() as u64).sum()
     }
 
     /// Where the rows belong.
@@ -39,30 +66,126 @@ impl Block {
         self.shelf
     }
 
-    /// Appends a row: one cell per column of the table, in the table's order.
+    /// Appends a row: one cell per column of the table, in the table's order. Returns the bytes
+    /// it takes.
     ///
     /// # Panics
-    /// When the cells are not values of the columns, which is a mistake of the caller. The block
-    /// is then as it was before.
-    pub fn push(&mut self, cells: &[Cell<'_>]) {
-        let _ = (cells, &self.catalog);
+    /// When the cells are not values of the columns, which is a mistake of the caller; the rows
+    /// are then as they were before. Also beyond 2³² − 1 rows.
+    #[inline]
+    pub fn push(&mut self, cells: &[Cell<'_>]) -> u64 {
+        if cells.len() != self.columns.len() || self.rows == u32::MAX {
+            self.refuse(None, cells.len());
+        }
+        let mut bytes = self.layout.row_bytes;
+        for (index, (values, cell)) in self.columns.iter_mut().zip(cells).enumerate() {
+            match values.push(*cell) {
+                Ok(more) => bytes += more as u64,
+                Err(_) => self.refuse(Some((index, *cell)), cells.len()),
+            }
+        }
         self.rows += 1;
+        self.bytes += bytes;
+        bytes
     }
 
-    /// Sorts the rows by the table's sort key; rows alike in it keep their order. Cheap when they
-    /// are sorted already.
-    pub fn sort(&mut self) {}
+    /// Undoes the half-written row and panics.
+    #[cold]
+    #[expect(
+        clippy::panic,
+        reason = "cells that do not fit are a mistake in a decoder's plan"
+    )]
+    fn refuse(&mut self, unfit: Option<(usize, Cell<'_>)>, cells: usize) -> ! {
+        for values in &mut self.columns {
+            values.truncate(self.rows as usize);
+        }
+        let Layout { table, columns, .. } = &*self.layout;
+        let (rows, wanted) = (self.rows, columns.len());
+        match unfit {
+            Some((index, cell)) => {
+                let column = &columns[index];
+                panic!(
+                    "table {table}, column {} of type {} cannot hold {cell:?}",
+                    column.name,
+                    column.clickhouse_type(),
+                )
+            }
+            None => panic!("table {table} with {rows} rows takes {wanted} cells, not {cells}"),
+        }
+    }
+
+    /// Sorts the rows by the table's sort key, as ClickHouse would; rows alike in it keep their
+    /// order. Cheap when they are sorted already.
+    pub fn sort(&mut self) {
+        let Some(order) = sort::order(&self.columns, &self.layout.sort_key, self.rows) else {
+            return;
+        };
+        let mut scratch = Scratch::default();
+        for values in &mut self.columns {
+            values.reorder(&order, &mut scratch);
+        }
+    }
 
     /// Appends these rows to `out` as one block of ClickHouse's Native format, names and types
     /// included. The same rows give the same bytes.
+    ///
+    /// # Panics
+    /// When the rows are not rows of the block.
     pub fn encode(&self, rows: Range<u32>, out: &mut Vec<u8>) {
-        let _ = (rows, out);
+        assert!(
+            rows.start <= rows.end && rows.end <= self.rows,
+            "{rows:?} of {self:?}"
+        );
+        let rows = rows.start as usize..rows.end as usize;
+        write_length(self.columns.len(), out);
+        write_length(rows.len(), out);
+        for (values, header) in self.columns.iter().zip(&self.layout.headers) {
+            out.extend_from_slice(header);
+            // A server reads nothing more of a column without rows.
+            if !rows.is_empty() {
+                values.encode(rows.clone(), out);
+            }
+        }
     }
 
-    /// Where a row came from: columns `origin` and `origin_position`, for tables that have them.
+    /// Where a row came from: columns `origin` and `origin_position`, for tables that have them
+    /// as `LowCardinality(String)` and `UInt64`.
     #[must_use]
     pub fn origin(&self, row: u32) -> Option<(&str, Position)> {
-        let _ = row;
-        None
+        if row >= self.rows {
+            return None;
+        }
+        let (origin, position) = self.layout.origin?;
+        match (&self.columns[origin].store, &self.columns[position].store) {
+            (Store::Keyword(origins), Store::UInt8(positions)) => {
+                let position = u64::from_le_bytes(positions[row as usize]);
+                Some((
+                    str::from_utf8(origins.get(row as usize)).ok()?,
+                    Position(position),
+                ))
+            }
+            _ => None,
+        }
+    }
+
+    /// Empties it for another shelf of its table and keeps the memory.
+    fn restart(&mut self, at: Shelf) {
+        self.shelf = at;
+        self.rows = 0;
+        self.bytes = 0;
+        for values in &mut self.columns {
+            values.clear();
+        }
+    }
+}
+
+impl fmt::Debug for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Block")
+            .field("table", &self.layout.table)
+            .field("shelf", &self.shelf)
+            .field("rows", &self.rows)
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
     }
 }

@@ -4,5 +4,7 @@
 pub mod arena;
 pub mod block;
 pub mod catalog;
+pub mod engine;
+pub mod settle;
 pub mod units;
 pub mod verdict;

@@ -1,15 +1,25 @@
 //! The open blocks, one per shelf.
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use super::layout::Layout;
 use super::{Block, Cell};
-use crate::catalog::Catalog;
-use crate::units::{Shelf, TableId};
+use crate::catalog::{Catalog, ColumnType, PartitionUnit, Table};
+use crate::units::{Partition, Shelf, TableId};
+
+/// Memory of written blocks that is kept for the next ones: the blocks of a busy table at the
+/// usual linger, small against the 64 MiB that the process may hold beyond its budget.
+const SPARE_BYTES: u64 = 16 << 20;
 
 /// Open blocks, one per shelf.
 #[derive(Debug)]
 pub struct Blocks {
-    catalog: Arc<Catalog>,
+    /// By table id.
+    tables: Vec<Shelves>,
+    spare: Vec<Block>,
+    rows: u64,
+    bytes: u64,
 }
 
 /// Where [`Blocks::push`] put a row.
@@ -21,54 +31,197 @@ pub struct Pushed {
     pub bytes: u64,
 }
 
+/// The open blocks of one table.
+#[derive(Debug)]
+struct Shelves {
+    layout: Arc<Layout>,
+    calendar: Option<Calendar>,
+    /// In the order of their partitions.
+    open: Vec<Block>,
+    /// Index into `open` of the block that took the last row.
+    last: usize,
+    /// The partition values that belong there; empty when it is gone.
+    covers: Range<i64>,
+}
+
+/// How a time becomes a partition.
+#[derive(Clone, Copy, Debug)]
+struct Calendar {
+    column: usize,
+    unit: PartitionUnit,
+    /// Units of the time column in a day.
+    day: i64,
+}
+
 impl Blocks {
     /// No open block.
+    ///
+    /// # Panics
+    /// When a table's partition key is not one of its time columns.
     #[must_use]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "stands beside others that keep the catalog"
+    )]
     pub fn new(catalog: Arc<Catalog>) -> Self {
-        Self { catalog }
+        let tables = catalog.tables().iter().map(Shelves::new).collect();
+        Self {
+            tables,
+            spare: Vec::new(),
+            rows: 0,
+            bytes: 0,
+        }
     }
 
     /// Puts a row on the shelf that its partition column names.
     ///
     /// # Panics
-    /// As [`Block::push`].
+    /// As [`Block::push`]; and for a table that the catalog did not have.
+    #[inline]
     pub fn push(&mut self, table: TableId, cells: &[Cell<'_>]) -> Pushed {
-        let _ = (table, cells, &self.catalog);
-        todo!()
+        let shelves = &mut self.tables[usize::from(table.0)];
+        let value = shelves.partition_value(cells);
+        if !shelves.covers.contains(&value) {
+            shelves.seek(table, value, &mut self.spare);
+        }
+        let block = &mut shelves.open[shelves.last];
+        let bytes = block.push(cells);
+        self.rows += 1;
+        self.bytes += bytes;
+        Pushed {
+            shelf: block.shelf,
+            bytes,
+        }
     }
 
     /// Takes the block of a shelf away; the next row of that shelf begins a new one.
-    pub fn take(&mut self, shelf: Shelf) -> Option<Block> {
-        let _ = shelf;
-        None
+    pub fn take(&mut self, at: Shelf) -> Option<Block> {
+        let shelves = self.tables.get_mut(usize::from(at.table.0))?;
+        let index = shelves.find(at.partition).ok()?;
+        let block = shelves.open.remove(index);
+        shelves.covers = 0..0;
+        self.rows -= u64::from(block.rows);
+        self.bytes -= block.bytes;
+        Some(block)
     }
 
-    /// Gives the memory of a block back to be used again.
+    /// Gives the memory of a block back, to be used for rows of the same table. What is more than
+    /// 16 MiB in all is freed.
     pub fn recycle(&mut self, block: Block) {
-        drop(block);
+        self.spare.push(block);
+        let mut held: u64 = self.spare.iter().map(Block::held).sum();
+        while held > SPARE_BYTES {
+            held -= self.spare.remove(0).held();
+        }
     }
 
     /// The open block of a shelf.
     #[must_use]
-    pub fn get(&self, shelf: Shelf) -> Option<&Block> {
-        let _ = shelf;
-        None
+    pub fn get(&self, at: Shelf) -> Option<&Block> {
+        let shelves = self.tables.get(usize::from(at.table.0))?;
+        shelves
+            .find(at.partition)
+            .ok()
+            .map(|index| &shelves.open[index])
     }
 
     /// The open blocks, by table and partition.
     pub fn open(&self) -> impl Iterator<Item = &Block> {
-        std::iter::empty()
+        self.tables.iter().flat_map(|shelves| &shelves.open)
     }
 
     /// Rows in all open blocks.
     #[must_use]
     pub fn rows(&self) -> u64 {
-        0
+        self.rows
     }
 
-    /// Bytes of all open blocks.
+    /// Bytes that the rows of all open blocks take.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        0
+        self.bytes
+    }
+
+    /// Memory of open and spare blocks, in bytes, used or not.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        self.open().chain(&self.spare).map(Block::held).sum()
+    }
+}
+
+impl Shelves {
+    fn new(table: &Table) -> Self {
+        let calendar = table.partition.as_ref().map(|key| {
+            let column = table
+                .column(&key.column)
+                .filter(|index| !table.columns[*index].nullable);
+            let time = column.and_then(|column| match table.columns[column].kind {
+                ColumnType::Time { precision } => Some((column, precision)),
+                _ => None,
+            });
+            let (column, precision) =
+                time.expect("the partition column is a DateTime64 of the table, without NULL");
+            Calendar {
+                column,
+                unit: key.unit,
+                day: 86_400 * 10_i64.pow(precision.into()),
+            }
+        });
+        let layout = Arc::new(Layout::new(table));
+        Self {
+            layout,
+            calendar,
+            open: Vec::new(),
+            last: 0,
+            covers: 0..0,
+        }
+    }
+
+    /// What decides on the partition; a cell of another kind is refused by the block.
+    #[inline]
+    fn partition_value(&self, cells: &[Cell<'_>]) -> i64 {
+        match self
+            .calendar
+            .and_then(|calendar| cells.get(calendar.column))
+        {
+            Some(Cell::Int(value)) => *value,
+            _ => 0,
+        }
+    }
+
+    /// Makes `last` the block for this partition value.
+    #[cold]
+    fn seek(&mut self, table: TableId, value: i64, spare: &mut Vec<Block>) {
+        let (partition, covers) = match self.calendar {
+            None => (Partition(0), i64::MIN..i64::MAX),
+            Some(Calendar { unit, day, .. }) => {
+                let (partition, from, until) = unit.around(value.div_euclid(day));
+                (
+                    partition,
+                    from.saturating_mul(day)..until.saturating_mul(day),
+                )
+            }
+        };
+        self.last = self.find(partition).unwrap_or_else(|index| {
+            let known = spare
+                .iter()
+                .rposition(|block| Arc::ptr_eq(&block.layout, &self.layout));
+            let block = match known {
+                Some(spare_index) => {
+                    let mut block = spare.remove(spare_index);
+                    block.restart(Shelf { table, partition });
+                    block
+                }
+                None => Block::new(Arc::clone(&self.layout), Shelf { table, partition }),
+            };
+            self.open.insert(index, block);
+            index
+        });
+        self.covers = covers;
+    }
+
+    fn find(&self, partition: Partition) -> Result<usize, usize> {
+        self.open
+            .binary_search_by_key(&partition, |block| block.shelf.partition)
     }
 }

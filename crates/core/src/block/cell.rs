@@ -58,6 +58,25 @@ impl From<Wide> for i128 {
     }
 }
 
+/// A decimal has more digits than 64 bits hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooWide;
+
+impl TryFrom<Wide> for i64 {
+    type Error = TooWide;
+
+    #[inline]
+    #[expect(clippy::cast_possible_wrap, reason = "the low half, bit for bit")]
+    fn try_from(value: Wide) -> Result<Self, TooWide> {
+        let low = value.low as Self;
+        if value.high == low >> 63 {
+            Ok(low)
+        } else {
+            Err(TooWide)
+        }
+    }
+}
+
 impl Cell<'_> {
     /// A decimal from its integer at the column's scale.
     #[must_use]

@@ -50,7 +50,7 @@ pub enum Input {
     Buried {
         /// The batch named by [`Output::Bury`].
         batch: BatchId,
-        /// Where its dead letter lies.
+        /// Where its dead letter lies: one row.
         part: Part,
     },
     /// The group takes these lanes away: finish what is in flight, at most until `deadline`.
@@ -79,16 +79,26 @@ pub enum Input {
 }
 
 /// What the engine answers.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Insert a batch. At `attempt` 1 of a batch nobody has seen, its rows are all that the open
-    /// block of `shelf` holds: seal it and keep it under this name. Later: the very same rows again.
+    /// The open block of `shelf` is full and has to wait: seal it, keep it under this name, begin
+    /// another. Its [`Output::Send`] comes later.
+    Seal {
+        /// The batch.
+        batch: BatchId,
+        /// Its shelf.
+        shelf: Shelf,
+    },
+    /// Insert a batch. A batch that no [`Output::Seal`], [`Output::Split`] or earlier `Send` named is
+    /// all that the open block of `shelf` holds: seal it and keep it under this name. A later
+    /// attempt sends the very same rows again. Answered once by [`Input::Durable`] or
+    /// [`Input::Failed`].
     Send {
         /// The batch.
         batch: BatchId,
         /// Its shelf.
         shelf: Shelf,
-        /// 1 for the first time.
+        /// How often these rows were sent, this time included, parts of a split batch counting on.
         attempt: u32,
     },
     /// Cut a batch in two: rows `..at` are `left`, rows `at..` are `right`. `batch` is no more.
@@ -108,10 +118,10 @@ pub enum Output {
         batch: BatchId,
         /// Why ClickHouse refused it.
         failure: Failure,
-        /// How often it was tried.
+        /// How often the row was sent, in this batch and in those it was split from.
         attempts: u32,
     },
-    /// Rows of this batch are durable or no longer ours: drop its block.
+    /// Rows of this batch are durable or buried: drop its block.
     Forget {
         /// The batch.
         batch: BatchId,
@@ -137,9 +147,10 @@ pub enum Output {
         /// The lanes.
         lanes: Vec<LaneId>,
     },
-    /// Nothing more will be committed for these lanes: let the next owner in.
+    /// Nothing more will be committed for these lanes: let the next owner in. Comes once for each
+    /// [`Input::Revoked`].
     Closed {
-        /// The lanes of an [`Input::Revoked`].
+        /// The lanes as the [`Input::Revoked`] named them.
         lanes: Vec<LaneId>,
     },
     /// A table cannot be written for a reason that only people can mend.

@@ -1,0 +1,477 @@
+//! From shelf to durable row: what is sent when, and what an answer means.
+
+use super::batch::{Batch, BlockId, Held, Progress};
+use super::budget::Usage;
+use super::limits::MAX_BATCH_ROWS;
+use super::shelf::{Open, Stack};
+use super::{Engine, Output, Part, Phase};
+use crate::settle::Claim;
+use crate::units::{BatchId, Moment, Shelf, TableId};
+use crate::verdict::{Failure, UNKNOWN_RETRIES, Verdict};
+
+/// Order in which shelves are sent, smallest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rank {
+    /// Nobody waits for these rows in particular.
+    patient: bool,
+    /// Not one of the newest two partitions of the table.
+    old: bool,
+    due: Moment,
+}
+
+impl Engine {
+    /// Sends what is due and has room, then closes blocks that are full and must wait.
+    pub(super) fn send(&mut self, outputs: &mut Vec<Output>) {
+        if self.phase == Phase::Stopped {
+            return;
+        }
+        let mut candidates = std::mem::take(&mut self.candidates);
+        candidates.clear();
+        let ranked = self.shelves.iter().filter_map(|(shelf, stack)| {
+            let rank = self.rank(*shelf, stack)?;
+            Some((rank, *shelf))
+        });
+        candidates.extend(ranked);
+        candidates.sort_unstable();
+        for (_, shelf) in &candidates {
+            let table = self.tables.entry(shelf.table).or_default();
+            if table.in_flight >= self.limits.inserts_per_table.max(1) {
+                continue;
+            }
+            if !self.send_first(*shelf, outputs) {
+                // Nothing smaller goes first: a large batch would wait for ever.
+                break;
+            }
+        }
+        self.candidates = candidates;
+        self.close_full(outputs);
+    }
+
+    /// Where a shelf stands in the queue; None when it has nothing that may be sent now.
+    fn rank(&self, shelf: Shelf, stack: &Stack) -> Option<Rank> {
+        let table = self.tables.get(&shelf.table)?;
+        let (due, claims, urgent) = if let Some(id) = stack.closed.front() {
+            let batch = self.batches.get(id)?;
+            let may = match batch.progress {
+                // While a table is paused, only what was refused asks whether it is mended.
+                Progress::Ready => table.paused.is_none() || batch.sent > 0,
+                Progress::Waiting(until) => until <= self.now,
+                Progress::InFlight(_) | Progress::Burying => false,
+            };
+            if !may {
+                return None;
+            }
+            (batch.due, &batch.claims, false)
+        } else {
+            let open = stack.open.as_ref()?;
+            let ripe = open.urgent || self.is_full(open) || open.due <= self.now;
+            if !ripe || table.paused.is_some() {
+                return None;
+            }
+            (open.due, &open.claims, open.urgent)
+        };
+        let urgent = urgent
+            || (!self.closings.is_empty()
+                && claims.iter().any(|claim| self.ledger.is_ending(claim)));
+        Some(Rank {
+            patient: !urgent,
+            old: !table.is_newest(shelf.partition, self.now),
+            due,
+        })
+    }
+
+    /// When the shelf has something to do that only waits for time.
+    pub(super) fn due(&self, shelf: Shelf, stack: &Stack) -> Option<Moment> {
+        if self.phase == Phase::Stopped {
+            return None;
+        }
+        if let Some(id) = stack.closed.front() {
+            return match self.batches.get(id)?.progress {
+                Progress::Waiting(until) => Some(until),
+                Progress::Ready | Progress::InFlight(_) | Progress::Burying => None,
+            };
+        }
+        let paused = self
+            .tables
+            .get(&shelf.table)
+            .is_some_and(|table| table.paused.is_some());
+        stack.open.as_ref().filter(|_| !paused).map(|open| open.due)
+    }
+
+    fn is_full(&self, open: &Open) -> bool {
+        open.rows >= self.limits.full_rows() || open.bytes >= self.limits.full_bytes()
+    }
+
+    /// Sends the first batch of a shelf; false when its encode buffer does not fit now.
+    fn send_first(&mut self, shelf: Shelf, outputs: &mut Vec<Output>) -> bool {
+        let Some(stack) = self.shelves.get(&shelf) else {
+            return true;
+        };
+        let first = stack.closed.front().copied();
+        let bytes = match first {
+            Some(id) => self.batches.get(&id).map_or(0, |batch| batch.bytes),
+            None => stack.open.as_ref().map_or(0, |open| open.bytes),
+        };
+        // One insert may always go: it is what makes room, and one message may exceed the budget.
+        if self.in_flight > 0 && !self.budget.has_room(bytes) {
+            return false;
+        }
+        let Some(id) = first.or_else(|| self.close(shelf, false, outputs)) else {
+            return true;
+        };
+        let Some(batch) = self.batches.get_mut(&id) else {
+            return true;
+        };
+        batch.sent += 1;
+        batch.progress = Progress::InFlight(self.now);
+        self.budget.charge(shelf.table, Usage::bytes(batch.bytes));
+        self.in_flight += 1;
+        self.tables.entry(shelf.table).or_default().in_flight += 1;
+        outputs.push(Output::Send {
+            batch: id,
+            shelf,
+            attempt: batch.sent,
+        });
+        true
+    }
+
+    /// Closes open blocks that are full and could not be sent.
+    fn close_full(&mut self, outputs: &mut Vec<Output>) {
+        let full = |stack: &Stack| stack.open.as_ref().is_some_and(|open| self.is_full(open));
+        let shelves: Vec<_> = self
+            .shelves
+            .iter()
+            .filter(|(_, stack)| full(stack))
+            .map(|(shelf, _)| *shelf)
+            .collect();
+        for shelf in shelves {
+            self.close(shelf, true, outputs);
+        }
+    }
+
+    /// Makes a batch of the open block. The first batch of the shelf, which is the new one or, when
+    /// the block holds more rows than one insert may have, a part of it.
+    fn close(&mut self, shelf: Shelf, named: bool, outputs: &mut Vec<Output>) -> Option<BatchId> {
+        let stack = self.shelves.get_mut(&shelf)?;
+        let open = stack.open.take()?;
+        let id = self.last_batch + 1;
+        self.last_batch = id;
+        let id = BatchId(id);
+        stack.closed.push_back(id);
+        let batch = Batch {
+            shelf,
+            rows: open.rows,
+            bytes: open.bytes,
+            claims: open.claims,
+            block: BlockId(id),
+            due: open.due,
+            sent: 0,
+            failures: 0,
+            unknown: 0,
+            twin: None,
+            progress: Progress::Ready,
+        };
+        self.batches.insert(id, batch);
+        self.blocks.insert(
+            BlockId(id),
+            Held {
+                bytes: open.bytes,
+                parts: 1,
+            },
+        );
+        if named || open.rows > MAX_BATCH_ROWS {
+            outputs.push(Output::Seal { batch: id, shelf });
+        }
+        let mut large = vec![id];
+        while let Some(id) = large.pop() {
+            if self
+                .batches
+                .get(&id)
+                .is_some_and(|batch| batch.rows > MAX_BATCH_ROWS)
+            {
+                large.extend(
+                    self.halve(id, Progress::Ready, outputs)
+                        .into_iter()
+                        .flatten(),
+                );
+            }
+        }
+        self.shelves.get(&shelf)?.closed.front().copied()
+    }
+
+    /// An insert is durable.
+    pub(super) fn durable(&mut self, id: BatchId, outputs: &mut Vec<Output>) {
+        let Some(table) = self.answered(id) else {
+            return;
+        };
+        self.last_durable = Some(self.now);
+        self.resume_table(table, outputs);
+        let Some(batch) = self.take_first(id) else {
+            return;
+        };
+        let twin = batch.twin;
+        self.drop_rows(id, &batch, outputs);
+        self.settle(batch.claims, outputs);
+        // No row of the first half was bad, so one of the second is: its halves tell more.
+        if let Some(twin) = twin
+            && let Some(halves) = self.halve(twin, Progress::Ready, outputs)
+        {
+            self.pair(halves);
+        }
+    }
+
+    /// An insert failed, or nobody knows.
+    pub(super) fn failed(&mut self, id: BatchId, failure: Failure, outputs: &mut Vec<Output>) {
+        let Some(table) = self.answered(id) else {
+            return;
+        };
+        let verdict = match failure.verdict() {
+            // A dead letter that is refused has nowhere else to go.
+            Verdict::Isolate if table == self.limits.dead_letters => Verdict::Pause,
+            verdict @ (Verdict::Retry
+            | Verdict::Split
+            | Verdict::Pause
+            | Verdict::Isolate
+            | Verdict::Unknown) => verdict,
+        };
+        match verdict {
+            Verdict::Retry => {
+                self.back_off(id);
+            }
+            Verdict::Split => {
+                let wait = self.back_off(id);
+                self.halve(id, wait, outputs);
+            }
+            Verdict::Pause => {
+                self.back_off(id);
+                self.pause_table(table, failure, outputs);
+            }
+            Verdict::Isolate => {
+                // It was read and weighed: the table can be written.
+                self.resume_table(table, outputs);
+                self.isolate(id, failure, outputs);
+            }
+            Verdict::Unknown => {
+                self.back_off(id);
+                let Some(batch) = self.batches.get_mut(&id) else {
+                    return;
+                };
+                batch.unknown += 1;
+                if batch.unknown > UNKNOWN_RETRIES {
+                    self.pause_table(table, failure, outputs);
+                }
+            }
+        }
+    }
+
+    /// A row only ClickHouse refuses is on its way to `dead_letters`, and its claims with it.
+    pub(super) fn buried(&mut self, id: BatchId, part: Part, outputs: &mut Vec<Output>) {
+        if self
+            .batches
+            .get(&id)
+            .is_none_or(|batch| batch.progress != Progress::Burying)
+        {
+            return;
+        }
+        let Some(mut batch) = self.batches.remove(&id) else {
+            return;
+        };
+        let claims = std::mem::take(&mut batch.claims);
+        self.tables
+            .entry(part.shelf.table)
+            .or_default()
+            .saw(part.shelf.partition, self.now);
+        self.put(part, claims);
+        self.drop_rows(id, &batch, outputs);
+    }
+
+    /// The insert of a batch ended. Its table; None for an answer nobody waits for.
+    fn answered(&mut self, id: BatchId) -> Option<TableId> {
+        let batch = self.batches.get_mut(&id)?;
+        if !matches!(batch.progress, Progress::InFlight(_)) {
+            return None;
+        }
+        batch.progress = Progress::Ready;
+        let table = batch.shelf.table;
+        self.budget.release(table, Usage::bytes(batch.bytes));
+        self.in_flight -= 1;
+        self.tables.entry(table).or_default().in_flight -= 1;
+        Some(table)
+    }
+
+    /// Takes a batch out of its shelf, of which it is the first, and out of the books.
+    fn take_first(&mut self, id: BatchId) -> Option<Batch> {
+        let batch = self.batches.remove(&id)?;
+        self.leave_shelf(id, batch.shelf);
+        if batch.has_failed() {
+            self.tables.entry(batch.shelf.table).or_default().failed -= 1;
+        }
+        Some(batch)
+    }
+
+    fn leave_shelf(&mut self, id: BatchId, shelf: Shelf) {
+        let Some(stack) = self.shelves.get_mut(&shelf) else {
+            return;
+        };
+        stack.closed.retain(|closed| *closed != id);
+        if stack.closed.is_empty() && stack.open.is_none() {
+            self.shelves.remove(&shelf);
+        }
+    }
+
+    /// The rows of a batch are held no more; its block neither, when this was the last part.
+    fn drop_rows(&mut self, id: BatchId, batch: &Batch, outputs: &mut Vec<Output>) {
+        let mut freed = Usage {
+            rows: u64::from(batch.rows),
+            bytes: 0,
+        };
+        if let Some(held) = self.blocks.get_mut(&batch.block) {
+            held.parts -= 1;
+            if held.parts == 0 {
+                freed.bytes = held.bytes;
+                self.blocks.remove(&batch.block);
+            }
+        }
+        self.budget.release(batch.shelf.table, freed);
+        outputs.push(Output::Forget { batch: id });
+    }
+
+    /// Has a batch wait before its next attempt.
+    fn back_off(&mut self, id: BatchId) -> Progress {
+        let Some(batch) = self.batches.get_mut(&id) else {
+            return Progress::Ready;
+        };
+        let (initial, longest) = (self.limits.retry_initial, self.limits.retry_max);
+        let wait = self.chance.wait(batch.failures, initial, longest);
+        if !batch.has_failed() {
+            self.tables.entry(batch.shelf.table).or_default().failed += 1;
+        }
+        batch.failures = batch.failures.saturating_add(1);
+        batch.progress = Progress::Waiting(self.now.after(wait));
+        batch.progress
+    }
+
+    /// Some row of the batch is bad: buries it when it stands alone, else halves the batch.
+    ///
+    /// At most 2·log₂(n) + 1 inserts for one bad row among n: each level costs the first half, and
+    /// the second only when the bad row was in the first; the last row is always sent alone.
+    fn isolate(&mut self, id: BatchId, failure: Failure, outputs: &mut Vec<Output>) {
+        let Some(batch) = self.batches.get_mut(&id) else {
+            return;
+        };
+        if batch.has_failed() {
+            self.tables.entry(batch.shelf.table).or_default().failed -= 1;
+        }
+        (batch.failures, batch.unknown, batch.twin) = (0, 0, None);
+        if let Some(halves) = self.halve(id, Progress::Ready, outputs) {
+            self.pair(halves);
+            return;
+        }
+        let Some(batch) = self.batches.get_mut(&id) else {
+            return;
+        };
+        batch.progress = Progress::Burying;
+        let (shelf, attempts) = (batch.shelf, batch.sent);
+        self.leave_shelf(id, shelf);
+        outputs.push(Output::Bury {
+            batch: id,
+            failure,
+            attempts,
+        });
+    }
+
+    fn pair(&mut self, [left, right]: [BatchId; 2]) {
+        if let Some(batch) = self.batches.get_mut(&left) {
+            batch.twin = Some(right);
+        }
+    }
+
+    /// Puts two halves in the place of a batch, the smaller one first; None when it is one row.
+    fn halve(
+        &mut self,
+        id: BatchId,
+        progress: Progress,
+        outputs: &mut Vec<Output>,
+    ) -> Option<[BatchId; 2]> {
+        if self.batches.get(&id)?.rows < 2 {
+            return None;
+        }
+        let mut batch = self.batches.remove(&id)?;
+        let at = batch.rows / 2;
+        let halves = [BatchId(self.last_batch + 1), BatchId(self.last_batch + 2)];
+        self.last_batch += 2;
+        let bytes = batch.bytes / u64::from(batch.rows) * u64::from(at);
+        let sizes = [(at, bytes), (batch.rows - at, batch.bytes - bytes)];
+        let claims = self.share_out(std::mem::take(&mut batch.claims));
+        for ((half, (rows, bytes)), claim) in halves.into_iter().zip(sizes).zip(claims) {
+            let part = Batch {
+                rows,
+                bytes,
+                claims: vec![claim],
+                twin: None,
+                progress,
+                ..batch
+            };
+            self.batches.insert(half, part);
+        }
+        if let Some(held) = self.blocks.get_mut(&batch.block) {
+            held.parts += 1;
+        }
+        if batch.has_failed() {
+            self.tables.entry(batch.shelf.table).or_default().failed += 1;
+        }
+        let stack = self.shelves.entry(batch.shelf).or_default();
+        if let Some(place) = stack.closed.iter().position(|closed| *closed == id) {
+            stack.closed.remove(place);
+            stack.closed.insert(place, halves[1]);
+            stack.closed.insert(place, halves[0]);
+        }
+        let [left, right] = halves;
+        outputs.push(Output::Split {
+            batch: id,
+            at,
+            left,
+            right,
+        });
+        Some(halves)
+    }
+
+    /// Two claims that stand for all of these.
+    fn share_out(&mut self, mut claims: Vec<Claim>) -> [Claim; 2] {
+        match (claims.pop(), claims.is_empty()) {
+            (Some(Claim::Share(share)), true) => [
+                Claim::Share(self.ledger.cut_share(&share)),
+                Claim::Share(share),
+            ],
+            (last, _) => {
+                claims.extend(last);
+                let share = self.ledger.bundle(claims);
+                [
+                    Claim::Share(self.ledger.cut_share(&share)),
+                    Claim::Share(share),
+                ]
+            }
+        }
+    }
+
+    fn pause_table(&mut self, table: TableId, failure: Failure, outputs: &mut Vec<Output>) {
+        let state = self.tables.entry(table).or_default();
+        let since = state.paused.as_ref().map_or(self.now, |(since, _)| *since);
+        if state.paused.replace((since, failure.clone())).is_none() {
+            outputs.push(Output::TablePaused { table, failure });
+        }
+    }
+
+    fn resume_table(&mut self, table: TableId, outputs: &mut Vec<Output>) {
+        if self
+            .tables
+            .entry(table)
+            .or_default()
+            .paused
+            .take()
+            .is_some()
+        {
+            outputs.push(Output::TableResumed { table });
+        }
+    }
+}
