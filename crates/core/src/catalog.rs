@@ -3,11 +3,13 @@
 mod column;
 mod ddl;
 mod live;
+mod own_table;
 mod shipped_tables;
 mod table;
 
 pub use column::{Column, ColumnType, UnknownType};
 pub use live::{LiveColumn, LiveTable, Mismatch, Severity};
+pub use own_table::UnfitTable;
 pub use table::{PartitionKey, PartitionUnit, Table};
 
 use crate::units::TableId;
