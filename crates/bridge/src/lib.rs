@@ -1,5 +1,7 @@
 //! What runs.
 
+pub mod admin;
 pub mod cli;
 pub mod config;
+pub mod sink;
 pub mod telemetry;

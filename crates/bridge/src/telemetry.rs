@@ -1,3 +1,5 @@
 //! How an instance is seen from outside.
 
+pub mod board;
 pub mod log;
+pub mod metrics;

@@ -4,6 +4,7 @@ mod column;
 mod ddl;
 mod live;
 mod route;
+mod own_table;
 mod shipped_tables;
 mod table;
 
@@ -13,6 +14,7 @@ pub use route::{
     BadPattern, ColumnSettings, EXTERNAL_TYPES, ExcessDigits, Field, Latest, Path, Route,
     RouteProblem, RouteSettings, Subjects, Supply, TIMEFRAMES, TextForm, TimeForm, TimeRange,
 };
+pub use own_table::UnfitTable;
 pub use table::{PartitionKey, PartitionUnit, Table};
 
 use crate::units::TableId;

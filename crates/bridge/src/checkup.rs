@@ -1,0 +1,190 @@
+//! Is everything there that an instance needs? One finding per thing, with what to do about it.
+
+use std::fmt;
+use std::time::Duration;
+
+use data_bridge_core::catalog::{Catalog, Severity, Table};
+use data_bridge_core::verdict::Failure;
+use serde::Serialize;
+
+use crate::config::{Config, GroupProtocol};
+use crate::routes::{self, RouteError};
+use crate::sink::clickhouse::ClickHouse;
+use crate::sink::tables::{Found, look_at};
+use crate::source::kafka::topics::{self, TopicState};
+
+/// The limit for fail-over after `kill -9`; slower settings are warned of.
+const FAIL_OVER: Duration = Duration::from_secs(12);
+/// What reassigning and the first fetch add to session and heartbeat.
+const REASSIGNMENT: Duration = Duration::from_secs(2);
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// As it should be.
+    Ok,
+    /// Works, with a risk.
+    Warning,
+    /// The instance cannot do its work.
+    Problem,
+    /// Something cannot be reached, so nothing more can be said about it.
+    Unreachable,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub level: Level,
+    /// What was looked at.
+    pub subject: String,
+    /// What was found, and what to do.
+    pub text: String,
+}
+
+impl Finding {
+    fn new(level: Level, subject: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { level, subject: subject.into(), text: text.into() }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Problem => "PROBLEM",
+            Self::Unreachable => "UNREACHABLE",
+        })
+    }
+}
+
+/// Looks at configuration, Kafka, ClickHouse and each table.
+pub async fn look(config: &Config) -> Vec<Finding> {
+    let mut findings = vec![fail_over(config)];
+    findings.extend(kafka(config).await);
+    findings.extend(clickhouse(config).await);
+    findings
+}
+
+/// How long partitions of a killed instance stand still, by the settings.
+fn fail_over(config: &Config) -> Finding {
+    const SUBJECT: &str = "fail-over";
+    if config.kafka.group_protocol == GroupProtocol::Consumer {
+        let text = "session and heartbeat are the broker's (group_protocol: consumer)";
+        return Finding::new(Level::Ok, SUBJECT, text);
+    }
+    let Config { kafka, .. } = config;
+    let time = kafka.session_timeout + kafka.heartbeat_interval + REASSIGNMENT;
+    let seconds = time.as_secs_f64();
+    if time > FAIL_OVER {
+        let text = format!(
+            "partitions of a killed instance stand still for up to {seconds} s, above {} s: lower \
+             kafka.session_timeout_ms ({})",
+            FAIL_OVER.as_secs(),
+            kafka.session_timeout.as_millis()
+        );
+        return Finding::new(Level::Warning, SUBJECT, text);
+    }
+    Finding::new(Level::Ok, SUBJECT, format!("at most {seconds} s after a kill -9"))
+}
+
+async fn kafka(config: &Config) -> Vec<Finding> {
+    if !config.kafka.enabled {
+        return vec![Finding::new(Level::Warning, "kafka", "switched off by kafka.enabled: false")];
+    }
+    let settings = config.kafka.clone();
+    let instance = config.instance.clone();
+    let described =
+        tokio::task::spawn_blocking(move || topics::describe(&settings, &instance)).await;
+    let brokers = &config.kafka.brokers;
+    match described {
+        Ok(Ok(found)) => {
+            let mut findings = vec![Finding::new(Level::Ok, "kafka", format!("{brokers} answers"))];
+            findings.extend(found.into_iter().map(|(topic, state)| {
+                let subject = format!("topic {topic}");
+                match state {
+                    TopicState::Present { partitions } => {
+                        Finding::new(Level::Ok, subject, format!("{partitions} partitions"))
+                    }
+                    TopicState::Missing => Finding::new(
+                        Level::Problem,
+                        subject,
+                        "does not exist: run `data-bridge init`",
+                    ),
+                }
+            }));
+            findings
+        }
+        Ok(Err(error)) => {
+            vec![Finding::new(Level::Unreachable, "kafka", format!("{brokers}: {error}"))]
+        }
+        Err(error) => vec![Finding::new(Level::Problem, "kafka", error.to_string())],
+    }
+}
+
+async fn clickhouse(config: &Config) -> Vec<Finding> {
+    const SUBJECT: &str = "clickhouse";
+    let clickhouse = match ClickHouse::new(&config.clickhouse) {
+        Ok(clickhouse) => clickhouse,
+        Err(error) => return vec![Finding::new(Level::Problem, SUBJECT, error.to_string())],
+    };
+    let version = match clickhouse.query("SELECT version() FORMAT TabSeparated").await {
+        Ok(version) => version.trim().to_owned(),
+        Err(failure @ Failure::Server { .. }) => {
+            let text = format!("{}: {failure}", clickhouse.url());
+            return vec![Finding::new(Level::Problem, SUBJECT, text)];
+        }
+        Err(failure) => {
+            return vec![Finding::new(Level::Unreachable, SUBJECT, failure.to_string())];
+        }
+    };
+    let text = format!("{} answers, version {version}", clickhouse.url());
+    let mut findings = vec![Finding::new(Level::Ok, SUBJECT, text)];
+    let catalog = match routes::described(config, &clickhouse).await {
+        Ok(catalog) => catalog,
+        Err(error @ (RouteError::Unknown { .. } | RouteError::Unusable { .. })) => {
+            findings.push(Finding::new(Level::Problem, "routes", error.to_string()));
+            Catalog::shipped()
+        }
+    };
+    for table in tables_in_use(config, &catalog) {
+        findings.extend(table_findings(&clickhouse, table).await);
+    }
+    findings
+}
+
+/// The tables that this configuration's topics lead to, and `dead_letters`.
+fn tables_in_use<'c>(config: &Config, catalog: &'c Catalog) -> Vec<&'c Table> {
+    let routes = config.kafka.topics.values().filter_map(|name| catalog.route_id(name));
+    let mut ids: Vec<_> = routes.map(|route| catalog.route(route).table).collect();
+    ids.push(catalog.dead_letters());
+    ids.sort_unstable();
+    ids.dedup();
+    ids.into_iter().map(|id| catalog.table(id)).collect()
+}
+
+async fn table_findings(clickhouse: &ClickHouse, table: &Table) -> Vec<Finding> {
+    let subject = format!("table {}.{}", clickhouse.database(), table.name);
+    match look_at(clickhouse, table).await {
+        Ok(Found::Missing) => {
+            vec![Finding::new(Level::Problem, subject, "does not exist: run `data-bridge init`")]
+        }
+        Ok(Found::Table { mismatches }) if mismatches.is_empty() => {
+            let key = format!("sort key {}", table.sort_key.join(", "));
+            vec![Finding::new(Level::Ok, subject, key)]
+        }
+        Ok(Found::Table { mismatches }) => mismatches
+            .iter()
+            .map(|mismatch| {
+                let level = match mismatch.severity {
+                    Severity::Warning => Level::Warning,
+                    Severity::Error => Level::Problem,
+                };
+                Finding::new(level, subject.clone(), mismatch.to_string())
+            })
+            .collect(),
+        Err(failure) => vec![Finding::new(Level::Unreachable, subject, failure.to_string())],
+    }
+}

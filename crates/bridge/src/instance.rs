@@ -1,0 +1,182 @@
+//! One instance: everything that runs, started in order, stopped in order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use data_bridge_core::engine::Limits;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+use crate::admin::{self, Pages};
+use crate::config::Config;
+use crate::pipeline::{Ended, Parts, Pipeline, StopSign};
+use crate::sink::clickhouse::ClickHouse;
+use crate::sink::tables;
+use crate::source::kafka::KafkaSource;
+use crate::telemetry::board::{Board, Status};
+use crate::telemetry::metrics::Metrics;
+
+/// Share of the byte budget that librdkafka's own queue may take; what one fetch brings at most is
+/// the same again.
+const CLIENT_QUEUE_SHARE: u64 = 8;
+/// How long a question to ClickHouse may hold an assignment up.
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Runs an instance until it is told to stop, or cannot go on.
+///
+/// # Errors
+/// When it cannot start: an address is taken, a certificate cannot be read.
+pub fn run(config: &Config) -> anyhow::Result<Ended> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("bridge-io")
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let board = Arc::new(Board::new(Status {
+        instance_id: config.instance.id.clone(),
+        instance_number: config.instance.number,
+        version: env!("CARGO_PKG_VERSION"),
+        reasons: vec!["starting".to_owned()],
+        ..Status::default()
+    }));
+    let metrics = Arc::new(Metrics::new(&config.instance.id, config.instance.number));
+    let pages = Pages { board: Arc::clone(&board), metrics: Arc::clone(&metrics) };
+    let server = Server::start(&runtime, config, pages)?;
+    info!(
+        address = %config.http.listen,
+        brokers = config.kafka.brokers,
+        group = config.kafka.group_id,
+        clickhouse = config.clickhouse.urls.join(","),
+        database = config.clickhouse.database,
+        "instance started"
+    );
+
+    let stop = StopSign::default();
+    watch_signals(&runtime, stop.clone()).context("cannot watch for signals")?;
+    let clickhouse = ClickHouse::new(&config.clickhouse)?;
+    let ended = match crate::routes::catalog(config, &clickhouse, &runtime, &board, &stop)? {
+        None => Ended::Drained,
+        Some(catalog) => {
+            let catalog = Arc::new(catalog);
+            let source = KafkaSource::connect(
+                &config.kafka,
+                &config.instance,
+                config.backpressure.max_bytes.get() / CLIENT_QUEUE_SHARE,
+                rows_known(&runtime, &clickhouse, config, &catalog),
+            )?;
+            let limits = limits(config, catalog.dead_letters());
+            let parts = Parts {
+                catalog,
+                source,
+                clickhouse,
+                runtime: runtime.handle().clone(),
+                board,
+                metrics,
+            };
+            Pipeline::new(config, limits, parts).run(&stop)
+        }
+    };
+    server.stop(&runtime);
+    // Inserts that were given up must not hold the exit.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    Ok(ended)
+}
+
+/// The engine's limits: the budget less what librdkafka's queue and one fetch may hold.
+fn limits(config: &Config, dead_letters: data_bridge_core::units::TableId) -> Limits {
+    let bytes = config.backpressure.max_bytes.get();
+    Limits {
+        dead_letters,
+        batch_rows: config.batch.max_rows.get(),
+        batch_bytes: config.batch.max_bytes.get(),
+        batch_age: config.batch.max_age,
+        buffer_rows: config.backpressure.max_rows.get(),
+        buffer_bytes: bytes - 2 * (bytes / CLIENT_QUEUE_SHARE),
+        pause_at: config.backpressure.pause_at,
+        resume_at: config.backpressure.resume_at,
+        retry_initial: config.retry.initial,
+        retry_max: config.retry.max,
+        ..Limits::default()
+    }
+}
+
+/// Answers whether ClickHouse holds rows of a topic; `None` when nobody knows.
+fn rows_known(
+    runtime: &Runtime,
+    clickhouse: &ClickHouse,
+    config: &Config,
+    catalog: &Arc<data_bridge_core::catalog::Catalog>,
+) -> impl Fn(&str) -> Option<bool> + Send + use<> {
+    let runtime = runtime.handle().clone();
+    let clickhouse = clickhouse.clone();
+    let catalog = Arc::clone(catalog);
+    let topics = config.kafka.topics.clone();
+    move |topic| {
+        let route = catalog.route_id(topics.get(topic)?)?;
+        let table = catalog.table(catalog.route(route).table);
+        let question = tables::holds_rows_of(&clickhouse, table, topic);
+        match runtime.block_on(tokio::time::timeout(QUESTION_TIMEOUT, question)) {
+            Ok(Ok(answer)) => Some(answer),
+            Ok(Err(failure)) => {
+                warn!(topic, error = %failure, "cannot ask ClickHouse for rows of a topic");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+}
+
+/// The HTTP server of the instance.
+struct Server {
+    stop: oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+impl Server {
+    fn start(runtime: &Runtime, config: &Config, pages: Pages) -> anyhow::Result<Self> {
+        let listener = runtime.block_on(admin::listen(config.http.listen))?;
+        let (stop, stopped) = oneshot::channel();
+        let task = runtime.spawn(admin::serve(listener, pages, async {
+            // A sender that is gone means the same.
+            stopped.await.ok();
+        }));
+        Ok(Self { stop, task })
+    }
+
+    fn stop(self, runtime: &Runtime) {
+        // The server may have ended by itself.
+        self.stop.send(()).ok();
+        let ended = runtime.block_on(tokio::time::timeout(Duration::from_secs(1), self.task));
+        if let Ok(Ok(Err(error))) = ended {
+            warn!(%error, "the HTTP server ended badly");
+        }
+    }
+}
+
+/// The first SIGTERM or SIGINT asks for a drained stop, the second ends the process at once.
+fn watch_signals(runtime: &Runtime, stop: StopSign) -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let _context = runtime.enter();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    runtime.spawn(async move {
+        let mut asked = false;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if asked {
+                warn!("second signal: ending without waiting; what is open is read again later");
+                #[expect(clippy::exit, reason = "a second signal means now")]
+                std::process::exit(1);
+            }
+            asked = true;
+            stop.raise();
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,433 @@
+//! One thread that fetches, decodes and drives the engine; inserts run beside it.
+
+mod batches;
+mod gate;
+mod lanes;
+mod report;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use data_bridge_core::arena::Arena;
+use data_bridge_core::block::Blocks;
+use data_bridge_core::catalog::Catalog;
+use data_bridge_core::decode::{Decoder, Tally};
+use data_bridge_core::engine::{Engine, Input, Limits, Output, Part};
+use data_bridge_core::units::{BatchId, ChunkId, LaneId, Moment, Position, Shelf, TableId};
+use tracing::{debug, error, info, warn};
+
+use self::batches::Batches;
+use self::gate::Gate;
+use self::lanes::{Lane, Lanes};
+use self::report::Report;
+use crate::config::Config;
+use crate::sink::clickhouse::ClickHouse;
+use crate::sink::writers::{Done, Rows, Writers};
+use crate::source::kafka::{Event, KafkaSource, SourceError};
+use crate::telemetry::board::Board;
+use crate::telemetry::metrics::Metrics;
+
+/// Records asked for at once. Large enough that a chunk's bookkeeping costs nothing per record,
+/// small enough that decoding one fetch takes a few milliseconds.
+const FETCH_RECORDS: usize = 10_000;
+/// Longest wait for records: the batch call returns at its end, so this adds to the linger.
+const LONGEST_WAIT: Duration = Duration::from_millis(10);
+/// Inserts that ended and were not looked at yet; the engine has at most four per table under way.
+const DONE_QUEUE: usize = 4_096;
+
+/// Tells a running pipeline to drain and stop.
+#[derive(Clone, Debug, Default)]
+pub struct StopSign {
+    raised: Arc<AtomicBool>,
+}
+
+impl StopSign {
+    /// Asks for a drained stop.
+    pub fn raise(&self) {
+        self.raised.store(true, Ordering::Relaxed);
+    }
+
+    fn is_raised(&self) -> bool {
+        self.raised.load(Ordering::Relaxed)
+    }
+}
+
+/// How a pipeline ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// Everything fetched is durable and committed.
+    Drained,
+    /// The grace time ran out; what is open will be read again by the next owner.
+    Abandoned {
+        /// Chunks that were not settled.
+        open_chunks: usize,
+    },
+    /// The source cannot go on.
+    Failed(SourceError),
+}
+
+/// What a pipeline is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Tables and routes.
+    pub catalog: Arc<Catalog>,
+    /// Where messages come from.
+    pub source: KafkaSource,
+    /// Where rows go.
+    pub clickhouse: ClickHouse,
+    /// Where inserts run.
+    pub runtime: tokio::runtime::Handle,
+    /// What the instance says of itself.
+    pub board: Arc<Board>,
+    /// What it counts.
+    pub metrics: Arc<Metrics>,
+}
+
+/// The pipeline of one instance.
+pub struct Pipeline {
+    began: Instant,
+    catalog: Arc<Catalog>,
+    source: KafkaSource,
+    engine: Engine,
+    lanes: Lanes,
+    blocks: Blocks,
+    /// Payloads of chunks whose rows are not all settled, with the origin of their lane.
+    arenas: BTreeMap<ChunkId, (String, Arena)>,
+    batches: Batches,
+    writers: Writers,
+    done: Receiver<Done>,
+    gate: Gate,
+    gate_was: BTreeMap<TableId, String>,
+    report: Report,
+    /// Route of each topic.
+    topics: BTreeMap<String, String>,
+    tally: Tally,
+    /// Answers to outputs that are acted on after the outputs at hand.
+    answers: VecDeque<Input>,
+    revoke: Duration,
+    grace: Duration,
+    stopping: bool,
+    ended: Option<Ended>,
+}
+
+impl std::fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pipeline").field("stopping", &self.stopping).finish_non_exhaustive()
+    }
+}
+
+impl Pipeline {
+    /// A pipeline that begins with [`Self::run`]; looks at the tables from now on.
+    #[must_use]
+    pub fn new(config: &Config, limits: Limits, parts: Parts) -> Self {
+        let Parts { catalog, source, clickhouse, runtime, board, metrics } = parts;
+        let (ended, done) = sync_channel(DONE_QUEUE);
+        let waker = source.waker();
+        let writers = Writers::new(runtime.clone(), clickhouse.clone(), Arc::clone(&catalog), {
+            let waker = waker.clone();
+            move |end: Done| {
+                // The pipeline is gone only when the process ends: nobody misses the answer.
+                if ended.send(end).is_ok() {
+                    waker.wake();
+                }
+            }
+        });
+        let gate = Gate::closed_for(&tables_in_use(config, &catalog));
+        runtime.spawn(gate.clone().watch(clickhouse.clone(), Arc::clone(&catalog), move || waker.wake()));
+        Self {
+            began: Instant::now(),
+            engine: Engine::new(limits, fastrand::u64(..)),
+            lanes: Lanes::default(),
+            blocks: Blocks::new(Arc::clone(&catalog)),
+            arenas: BTreeMap::new(),
+            batches: Batches::default(),
+            writers,
+            done,
+            gate_was: gate.closed(),
+            gate,
+            report: Report::new(config, Arc::clone(&catalog), clickhouse, board, metrics),
+            topics: config.kafka.topics.clone(),
+            tally: Tally::default(),
+            answers: VecDeque::new(),
+            revoke: config.kafka.revoke,
+            grace: config.shutdown.grace,
+            stopping: false,
+            ended: None,
+            catalog,
+            source,
+        }
+    }
+
+    /// Runs until `stop` is raised and everything is drained, or the source cannot go on.
+    pub fn run(mut self, stop: &StopSign) -> Ended {
+        let mut events = Vec::new();
+        loop {
+            if stop.is_raised() && !self.stopping {
+                self.begin_stop();
+            }
+            self.source.fetch(self.wait(), FETCH_RECORDS, &mut events);
+            for event in events.drain(..) {
+                self.take_event(event);
+            }
+            while let Ok(done) = self.done.try_recv() {
+                self.take_done(done);
+            }
+            self.tell(Input::Tick);
+            self.look_at_gate();
+            self.switch_lanes();
+            self.report.turn(self.now(), &self.engine, &mut self.source, &self.lanes, &self.gate_was);
+            if let Some(ended) = self.ended.take() {
+                self.source.close(Duration::from_secs(5));
+                return ended;
+            }
+        }
+    }
+
+    fn now(&self) -> Moment {
+        Moment(self.began.elapsed())
+    }
+
+    fn wait(&self) -> Duration {
+        let now = self.now();
+        self.engine.next_wake().map_or(LONGEST_WAIT, |wake| wake.since(now).min(LONGEST_WAIT))
+    }
+
+    fn begin_stop(&mut self) {
+        info!(grace = ?self.grace, "stopping: what was fetched is sent, results are awaited");
+        self.stopping = true;
+        let all = self.lanes.ids();
+        self.lanes.hold_for_engine(&all, true);
+        self.tell(Input::Stop { deadline: self.now().after(self.grace) });
+    }
+
+    fn take_event(&mut self, event: Event) {
+        match event {
+            Event::Assigned { lane, topic, partition, start } => {
+                self.begin_lane(lane, &topic, partition, start);
+            }
+            Event::Fetched { lane, arena, next } => self.take_chunk(lane, arena, next),
+            Event::Revoked { lanes } => {
+                let deadline = self.now().after(self.revoke);
+                self.tell(Input::Revoked { lanes, deadline });
+            }
+            Event::Lost { lanes } => {
+                warn!(lanes = lanes.len(), "assignment lost: what is not durable is left to others");
+                self.lanes.remove(&lanes);
+                self.tell(Input::Lost { lanes });
+            }
+            Event::Committed { ok: true, .. } => {
+                self.report.committed();
+                self.tell(Input::Committed);
+            }
+            Event::Committed { ok: false, error } => {
+                let error = error.unwrap_or_default();
+                warn!(%error, "commit refused; tried again with the newest positions");
+                self.report.commit_failed();
+                self.tell(Input::CommitFailed);
+            }
+            Event::Fatal(cause) => {
+                error!(error = %cause, "the source cannot go on");
+                self.ended = Some(Ended::Failed(cause));
+            }
+        }
+    }
+
+    fn begin_lane(&mut self, id: LaneId, topic: &str, partition: i32, start: Position) {
+        let origin = format!("kafka:{topic}:{partition}");
+        let Some(route) = self.topics.get(topic).and_then(|name| self.catalog.route_id(name)) else {
+            // Only topics with a route are subscribed to.
+            error!(topic, "assigned a topic without a route");
+            return;
+        };
+        let table = self.catalog.route(route).table;
+        let name = self.catalog.route(route).name.clone();
+        let decoder = Decoder::new(Arc::clone(&self.catalog), route, origin.clone());
+        info!(lane = %id, topic, partition, start = %start, "partition assigned");
+        self.lanes.add(id, Lane::new(origin, table, name, decoder));
+        self.tell(Input::Assigned { lane: id, start, table });
+        self.hold_closed_tables();
+    }
+
+    fn take_chunk(&mut self, id: LaneId, arena: Arena, next: Position) {
+        if self.stopping {
+            return;
+        }
+        let Some(lane) = self.lanes.get_mut(id) else { return };
+        let Some(receipt) = self.engine.open(id, next, arena.bytes()) else { return };
+        self.tally.clear();
+        lane.decoder.decode(&arena, wall_clock_ms(), &mut self.blocks, &mut self.tally);
+        self.report.decoded(lane, &arena, &self.tally);
+        self.arenas.insert(receipt.chunk(), (lane.origin.clone(), arena));
+        let parts: Vec<Part> = self.tally.parts.clone();
+        self.tell(Input::Decoded { receipt, parts });
+    }
+
+    fn take_done(&mut self, done: Done) {
+        let Done { batch, table, block, rows, bytes, elapsed, result } = done;
+        let name = &self.catalog.table(table).name;
+        match result {
+            Ok(()) => {
+                debug!(%batch, table = name, rows = rows.len(), bytes, ?elapsed, "batch inserted");
+                self.report.inserted(batch, table, rows.len(), elapsed, wall_clock_ms());
+                if let Ok(block) = Arc::try_unwrap(block) {
+                    self.blocks.recycle(block);
+                }
+                self.tell(Input::Durable { batch });
+            }
+            Err(failure) => {
+                self.report.insert_failed(batch, table, rows.len(), &failure);
+                self.batches.put_back(batch, block, rows);
+                self.tell(Input::Failed { batch, failure });
+            }
+        }
+    }
+
+    /// Tells the engine and acts on its answers, and on the answers to these.
+    fn tell(&mut self, input: Input) {
+        self.answers.push_back(input);
+        let mut outputs = Vec::new();
+        while let Some(input) = self.answers.pop_front() {
+            self.engine.handle(input, self.now(), &mut outputs);
+            for output in outputs.drain(..) {
+                self.act(output);
+            }
+        }
+    }
+
+    fn act(&mut self, output: Output) {
+        match output {
+            Output::Seal { batch, shelf } => self.seal(batch, shelf),
+            Output::Send { batch, shelf, .. } => self.send(batch, shelf),
+            Output::Split { batch, at, left, right } => self.batches.split(batch, at, left, right),
+            Output::Bury { batch, failure, attempts } => self.bury(batch, &failure, attempts),
+            Output::Forget { batch } => self.batches.forget(batch),
+            Output::Free { chunk } => {
+                self.arenas.remove(&chunk);
+            }
+            Output::Commit { positions } => self.source.commit(&positions),
+            Output::Pause { lanes } => self.lanes.hold_for_engine(&lanes, true),
+            Output::Resume { lanes } => {
+                let release = !self.stopping;
+                if release {
+                    self.lanes.hold_for_engine(&lanes, false);
+                }
+            }
+            Output::Closed { lanes } => {
+                info!(lanes = lanes.len(), "partitions given back");
+                self.source.release(&lanes);
+                self.lanes.remove(&lanes);
+            }
+            Output::TablePaused { table, failure } => {
+                let table = &self.catalog.table(table).name;
+                error!(table, error = %failure, "table cannot be written; its route is paused");
+            }
+            Output::TableResumed { table } => {
+                info!(table = self.catalog.table(table).name, "table can be written again");
+            }
+            Output::Stopped { open_chunks: 0 } => self.ended = Some(Ended::Drained),
+            Output::Stopped { open_chunks } => {
+                self.ended = Some(Ended::Abandoned { open_chunks });
+            }
+        }
+    }
+
+    fn seal(&mut self, batch: BatchId, shelf: Shelf) {
+        let Some(block) = self.blocks.take(shelf) else {
+            unreachable!("{shelf:?} was sealed as batch {batch} without rows on it")
+        };
+        self.report.sealed(batch, shelf);
+        self.batches.seal(batch, block);
+    }
+
+    fn send(&mut self, batch: BatchId, shelf: Shelf) {
+        let rows = self.batches.take(batch).or_else(|| {
+            self.seal(batch, shelf);
+            self.batches.take(batch)
+        });
+        if let Some(rows) = rows {
+            self.writers.send(batch, shelf.table, rows);
+        }
+    }
+
+    /// Writes the row that only ClickHouse refuses as a dead letter, with the bytes it came as.
+    fn bury(&mut self, batch: BatchId, failure: &data_bridge_core::verdict::Failure, attempts: u32) {
+        let Some((origin, position)) = self.batches.origin(batch) else {
+            unreachable!("batch {batch} is buried while no writer has it")
+        };
+        let record = self
+            .arenas
+            .values()
+            .filter(|(of, _)| *of == origin)
+            .find_map(|(_, arena)| arena.find(position));
+        let Some(record) = record else {
+            unreachable!("the arena of {origin} at {position} lives until its chunk settles")
+        };
+        let route = self.lanes.route_of(&origin).unwrap_or_default();
+        warn!(origin, position = %position, error = %failure, "row refused: now a dead letter");
+        let part = data_bridge_core::decode::bury_refused(
+            &self.catalog,
+            &origin,
+            route,
+            &record,
+            failure,
+            attempts,
+            wall_clock_ms(),
+            &mut self.blocks,
+        );
+        self.report.refused(route);
+        self.batches.forget(batch);
+        self.answers.push_back(Input::Buried { batch, part });
+    }
+
+    fn look_at_gate(&mut self) {
+        if self.gate_was.is_empty() {
+            return;
+        }
+        let closed = self.gate.closed();
+        if closed.keys().ne(self.gate_was.keys()) {
+            self.gate_was = closed;
+            self.hold_closed_tables();
+        } else {
+            self.gate_was = closed;
+        }
+    }
+
+    fn hold_closed_tables(&mut self) {
+        let closed = &self.gate_was;
+        let letters = closed.contains_key(&self.catalog.dead_letters());
+        self.lanes.hold_for_gate(|table| letters || closed.contains_key(&table));
+    }
+
+    fn switch_lanes(&mut self) {
+        let switches = self.lanes.switches();
+        if !switches.pause.is_empty() {
+            self.source.pause(&switches.pause);
+        }
+        if !switches.resume.is_empty() {
+            self.source.resume(&switches.resume);
+        }
+    }
+}
+
+/// The tables of all routes that topics lead to, and `dead_letters`.
+fn tables_in_use(config: &Config, catalog: &Catalog) -> Vec<TableId> {
+    let mut tables: Vec<TableId> = config
+        .kafka
+        .topics
+        .values()
+        .filter_map(|route| catalog.route_id(route))
+        .map(|route| catalog.route(route).table)
+        .collect();
+    tables.push(catalog.dead_letters());
+    tables.sort_unstable();
+    tables.dedup();
+    tables
+}
+
+fn wall_clock_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,301 @@
+//! What the pipeline says of itself: counters, the status board, readiness, the heartbeat line.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use data_bridge_core::arena::Arena;
+use data_bridge_core::catalog::Catalog;
+use data_bridge_core::decode::Tally;
+use data_bridge_core::engine::{Engine, PausedTable};
+use data_bridge_core::units::{BatchId, Moment, Shelf, TableId};
+use data_bridge_core::verdict::Failure;
+use tracing::{info, warn};
+
+use super::lanes::{Lane, Lanes};
+use crate::config::Config;
+use crate::sink::clickhouse::ClickHouse;
+use crate::source::kafka::{KafkaSource, SourceStatus};
+use crate::telemetry::board::{Board, PartitionStatus, Status};
+use crate::telemetry::metrics::{Metrics, OfPartition, OfReason, OfSource, OfTable};
+
+/// Time between two statuses on the board.
+const PUBLISH_EVERY: Duration = Duration::from_millis(250);
+/// Time between two heartbeat lines.
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(30);
+/// Reason of dead letters for rows that only ClickHouse refuses.
+const REFUSED: &str = "refused_by_clickhouse";
+const KAFKA: OfSource = OfSource { source: "kafka" };
+
+pub(super) struct Report {
+    board: Arc<Board>,
+    metrics: Arc<Metrics>,
+    catalog: Arc<Catalog>,
+    clickhouse: ClickHouse,
+    stall: Duration,
+    status: Status,
+    /// Broker time of the oldest record on each shelf, and in each batch, in ms.
+    oldest_on: BTreeMap<Shelf, i64>,
+    oldest_in: BTreeMap<BatchId, i64>,
+    /// Why the last insert failed, until one succeeds.
+    trouble: Option<Failure>,
+    published: Instant,
+    heartbeat: Instant,
+    rows_at_heartbeat: u64,
+    seen: Seen,
+}
+
+/// Totals of the source that were counted already.
+#[derive(Default)]
+struct Seen {
+    rebalances: u64,
+    lost_ranges: u64,
+    lost_messages: u64,
+    partitions: Vec<OfPartition>,
+}
+
+impl Report {
+    pub(super) fn new(
+        config: &Config,
+        catalog: Arc<Catalog>,
+        clickhouse: ClickHouse,
+        board: Arc<Board>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            status: board.status(),
+            board,
+            metrics,
+            catalog,
+            clickhouse,
+            stall: config.readiness.stall,
+            oldest_on: BTreeMap::new(),
+            oldest_in: BTreeMap::new(),
+            trouble: None,
+            published: now,
+            heartbeat: now,
+            rows_at_heartbeat: 0,
+            seen: Seen::default(),
+        }
+    }
+
+    /// A chunk was decoded.
+    pub(super) fn decoded(&mut self, lane: &Lane, arena: &Arena, tally: &Tally) {
+        let records = u64::try_from(arena.len()).unwrap_or(u64::MAX);
+        self.status.kafka_messages += records;
+        self.metrics.received.get_or_create(&KAFKA).inc_by(records);
+        self.metrics.received_bytes.get_or_create(&KAFKA).inc_by(arena.bytes());
+        let of = self.of_table(lane.table);
+        self.metrics.decoded.get_or_create(&of).inc_by(u64::from(tally.decoded));
+        self.metrics.unknown_fields.inc_by(tally.unknown_fields);
+        for (reason, count) in tally.dead() {
+            let of = OfReason { route: lane.route.clone(), reason: reason.to_string() };
+            self.metrics.dead_letters.get_or_create(&of).inc_by(u64::from(count));
+        }
+        let oldest = arena.get(0).map_or(-1, |record| record.time_ms);
+        for part in &tally.parts {
+            self.oldest_on.entry(part.shelf).or_insert(oldest);
+        }
+    }
+
+    /// A batch took all rows of a shelf.
+    pub(super) fn sealed(&mut self, batch: BatchId, shelf: Shelf) {
+        if let Some(oldest) = self.oldest_on.remove(&shelf) {
+            self.oldest_in.insert(batch, oldest);
+        }
+    }
+
+    /// A batch is durable.
+    pub(super) fn inserted(
+        &mut self,
+        batch: BatchId,
+        table: TableId,
+        rows: usize,
+        elapsed: Duration,
+        now_ms: i64,
+    ) {
+        self.trouble = None;
+        let of = self.of_table(table);
+        let count = u64::try_from(rows).unwrap_or(u64::MAX);
+        self.metrics.inserted.get_or_create(&of).inc_by(count);
+        self.metrics.inserts.get_or_create(&of).inc();
+        self.metrics.insert_seconds.get_or_create(&of).observe(elapsed.as_secs_f64());
+        #[expect(clippy::cast_precision_loss, reason = "a batch has at most a million rows")]
+        self.metrics.batch_rows.get_or_create(&of).observe(rows as f64);
+        if let Some(oldest) = self.oldest_in.remove(&batch).filter(|oldest| *oldest >= 0) {
+            let age = u64::try_from(now_ms - oldest).unwrap_or(0);
+            self.metrics.durable_seconds.observe(Duration::from_millis(age).as_secs_f64());
+        }
+        match of.table.as_str() {
+            "ticks" => self.status.ticks_saved += count,
+            "aggregates" => self.status.candles_saved_clickhouse += count,
+            Catalog::DEAD_LETTERS => self.status.dead_letters += count,
+            name if name.starts_with("external_") => self.status.external_data_saved += count,
+            _ => self.status.other_rows_saved += count,
+        }
+    }
+
+    /// An insert failed.
+    pub(super) fn insert_failed(
+        &mut self,
+        batch: BatchId,
+        table: TableId,
+        rows: usize,
+        failure: &Failure,
+    ) {
+        let of = self.of_table(table);
+        warn!(%batch, table = of.table, rows, error = %failure, "insert failed");
+        self.metrics.retries.get_or_create(&of).inc();
+        self.status.insert_retries += 1;
+        self.trouble = Some(failure.clone());
+    }
+
+    /// A row that only ClickHouse refuses became a dead letter.
+    pub(super) fn refused(&mut self, route: &str) {
+        let of = OfReason { route: route.to_owned(), reason: REFUSED.to_owned() };
+        self.metrics.dead_letters.get_or_create(&of).inc();
+    }
+
+    /// The broker accepted a commit.
+    pub(super) fn committed(&mut self) {
+        self.metrics.commits.inc();
+    }
+
+    /// The broker refused a commit.
+    pub(super) fn commit_failed(&mut self) {
+        self.metrics.commit_failures.inc();
+    }
+
+    /// One turn of the pipeline: publishes when it is time.
+    pub(super) fn turn(
+        &mut self,
+        now: Moment,
+        engine: &Engine,
+        source: &mut KafkaSource,
+        lanes: &Lanes,
+        closed: &BTreeMap<TableId, String>,
+    ) {
+        self.board.turn();
+        if self.published.elapsed() < PUBLISH_EVERY {
+            return;
+        }
+        self.published = Instant::now();
+        let source = source.status();
+        let snapshot = engine.snapshot();
+        self.status.buffered_rows = snapshot.rows;
+        self.status.buffered_bytes = snapshot.bytes;
+        self.status.backpressure = snapshot.is_full;
+        let idle = snapshot.last_durable.map(|moment| now.since(moment));
+        self.status.last_durable_ms =
+            idle.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+        self.status.partitions = partitions(&source, lanes);
+        self.status.rebalances = source.rebalances;
+        self.status.reasons = self.reasons(&source, closed, &snapshot.tables_paused, idle);
+        self.status.ready = self.status.reasons.is_empty();
+        self.count(&source, idle);
+        self.board.publish(self.status.clone());
+        if self.heartbeat.elapsed() >= HEARTBEAT_EVERY {
+            self.beat();
+        }
+    }
+
+    fn of_table(&self, table: TableId) -> OfTable {
+        OfTable { table: self.catalog.table(table).name.clone() }
+    }
+
+    /// Everything that keeps the instance from its work.
+    fn reasons(
+        &self,
+        source: &SourceStatus,
+        closed: &BTreeMap<TableId, String>,
+        paused: &[PausedTable],
+        idle: Option<Duration>,
+    ) -> Vec<String> {
+        let mut reasons = source.reasons();
+        reasons.extend(closed.values().cloned());
+        for PausedTable { table, failure, .. } in paused {
+            let name = &self.catalog.table(*table).name;
+            reasons.push(format!("route of table {name} is paused: {failure}"));
+        }
+        if let (Some(failure), true) = (&self.trouble, paused.is_empty()) {
+            reasons.push(format!("inserts into {} fail: {failure}", self.clickhouse.url()));
+        }
+        let lag: u64 = source.partitions.iter().filter_map(|partition| partition.lag).sum();
+        let stalled = idle.is_none_or(|time| time > self.stall) && self.board.age() > self.stall;
+        if lag > 0 && stalled {
+            let time = idle.unwrap_or_else(|| self.board.age()).as_secs();
+            reasons.push(format!("no row became durable for {time} s while {lag} messages wait"));
+        }
+        reasons
+    }
+
+    fn count(&mut self, source: &SourceStatus, idle: Option<Duration>) {
+        let metrics = &self.metrics;
+        metrics.buffer_rows.set(signed(self.status.buffered_rows));
+        metrics.buffer_bytes.set(signed(self.status.buffered_bytes));
+        metrics.backpressure.set(i64::from(self.status.backpressure));
+        metrics.ready.set(i64::from(self.status.ready));
+        metrics.idle_seconds.set(idle.unwrap_or_else(|| self.board.age()).as_secs_f64());
+        metrics.rebalances.inc_by(source.rebalances - self.seen.rebalances);
+        metrics.lost_ranges.inc_by(source.lost_ranges - self.seen.lost_ranges);
+        metrics.lost_messages.inc_by(source.lost_messages - self.seen.lost_messages);
+        for gone in &self.seen.partitions {
+            metrics.assigned.remove(gone);
+            metrics.lag.remove(gone);
+        }
+        let mut partitions = Vec::with_capacity(source.partitions.len());
+        for partition in &source.partitions {
+            let of = OfPartition { topic: partition.topic.clone(), partition: partition.partition };
+            metrics.assigned.get_or_create(&of).set(1);
+            metrics.lag.get_or_create(&of).set(signed(partition.lag.unwrap_or(0)));
+            partitions.push(of);
+        }
+        self.seen = Seen {
+            rebalances: source.rebalances,
+            lost_ranges: source.lost_ranges,
+            lost_messages: source.lost_messages,
+            partitions,
+        };
+    }
+
+    fn beat(&mut self) {
+        let elapsed = self.heartbeat.elapsed();
+        self.heartbeat = Instant::now();
+        let status = &self.status;
+        let rows = status.ticks_saved
+            + status.candles_saved_clickhouse
+            + status.external_data_saved
+            + status.other_rows_saved;
+        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+        let rate = (rows - self.rows_at_heartbeat) as f64 / elapsed.as_secs_f64();
+        self.rows_at_heartbeat = rows;
+        let lag: u64 = status.partitions.iter().filter_map(|partition| partition.lag).sum();
+        info!(
+            ready = status.ready,
+            rows,
+            rows_per_second = rate.round(),
+            lag,
+            partitions = status.partitions.len(),
+            dead_letters = status.dead_letters,
+            buffered_rows = status.buffered_rows,
+            reasons = status.reasons.join("; "),
+            "heartbeat"
+        );
+    }
+}
+
+fn partitions(source: &SourceStatus, lanes: &Lanes) -> Vec<PartitionStatus> {
+    let of = |partition: &crate::source::kafka::PartitionLag| PartitionStatus {
+        topic: partition.topic.clone(),
+        partition: partition.partition,
+        committed: partition.committed.map(|position| position.0),
+        lag: partition.lag,
+        paused: lanes.is_paused(partition.lane),
+    };
+    source.partitions.iter().map(of).collect()
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,7 @@
+//! Where rows go: ClickHouse over HTTP.
+
+pub mod clickhouse;
+pub mod tables;
+pub mod writers;
+
+mod exception;

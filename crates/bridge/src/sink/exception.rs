@@ -1,0 +1,90 @@
+//! ClickHouse's error texts, as they stand in answers.
+
+use data_bridge_core::verdict::Failure;
+
+/// Reads `Code: 60. DB::Exception: Table market.ticks does not exist. (UNKNOWN_TABLE)`.
+///
+/// `code` is the value of `X-ClickHouse-Exception-Code` where the answer had one; it is the
+/// authority, since the text may be cut or wrapped by a proxy. `None` when neither says anything.
+pub(crate) fn failure_in(text: &str, code: Option<i32>) -> Option<Failure> {
+    let stated = text.find("Code: ").and_then(|at| {
+        let digits = &text[at + "Code: ".len()..];
+        let end = digits.find(|c: char| !c.is_ascii_digit())?;
+        digits[..end]
+            .parse()
+            .ok()
+            .filter(|_| digits[end..].starts_with(". DB::"))
+    });
+    let code = code.or(stated)?;
+    let message = text
+        .split_once("DB::Exception: ")
+        .map_or(text, |(_, message)| message)
+        .trim();
+    let (message, name) = split_name(message);
+    Some(Failure::Server {
+        code,
+        name: name.to_owned(),
+        message: shorten(message).to_owned(),
+    })
+}
+
+/// Cuts `… (UNKNOWN_TABLE) (version 26.7.2.1)` into the message and the error's name.
+fn split_name(message: &str) -> (&str, &str) {
+    let mut rest = message;
+    while let Some(open) = rest.rfind('(') {
+        let inside = &rest[open + 1..];
+        if let Some(close) = inside.find(')') {
+            let word = &inside[..close];
+            let is_name = word.len() > 2
+                && word
+                    .bytes()
+                    .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+            if is_name {
+                return (rest[..open].trim_end(), word);
+            }
+        }
+        rest = &rest[..open];
+    }
+    (message, "")
+}
+
+/// At most 2,000 bytes: ClickHouse quotes rows and stack traces at length.
+pub(crate) fn shorten(text: &str) -> &str {
+    &text[..text.floor_char_boundary(2_000)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_name_and_message_are_told_apart() {
+        let text = "Code: 60. DB::Exception: Table market.ticks does not exist. (UNKNOWN_TABLE) (version 26.7.2.1 (official build))";
+        assert_eq!(
+            failure_in(text, Some(60)),
+            Some(Failure::Server {
+                code: 60,
+                name: "UNKNOWN_TABLE".to_owned(),
+                message: "Table market.ticks does not exist.".to_owned(),
+            })
+        );
+    }
+
+    #[test]
+    fn the_code_of_the_text_serves_where_the_header_is_missing() {
+        let text = "\n\nCode: 395. DB::Exception: Value passed to 'throwIf' function is non-zero. (FUNCTION_THROW_IF_VALUE_IS_NON_ZERO)";
+        let Some(Failure::Server { code, name, .. }) = failure_in(text, None) else {
+            unreachable!("the text states a code")
+        };
+        assert_eq!(
+            (code, name.as_str()),
+            (395, "FUNCTION_THROW_IF_VALUE_IS_NON_ZERO")
+        );
+    }
+
+    #[test]
+    fn text_of_a_proxy_is_no_exception() {
+        assert_eq!(failure_in("<html>502 Bad Gateway</html>", None), None);
+        assert_eq!(failure_in("Code: abc", None), None);
+    }
+}

@@ -1,0 +1,152 @@
+//! The tables as the server has them: read, compared, created.
+
+use data_bridge_core::catalog::{LiveColumn, LiveTable, Mismatch, Table};
+use data_bridge_core::verdict::Failure;
+
+use super::clickhouse::{ClickHouse, literal, quoted};
+
+/// ClickHouse's code for a database that does not exist.
+const UNKNOWN_DATABASE: i32 = 81;
+/// ClickHouse's code for a table that does not exist.
+const UNKNOWN_TABLE: i32 = 60;
+
+/// What a look at a table found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It is there; `mismatches` holds what is not as it must be.
+    Table {
+        /// Empty when all is well.
+        mismatches: Vec<Mismatch>,
+    },
+    /// It does not exist.
+    Missing,
+}
+
+/// Reads a table's shape; `None` when it does not exist.
+///
+/// # Errors
+/// When ClickHouse cannot be asked.
+pub async fn describe(clickhouse: &ClickHouse, table: &str) -> Result<Option<LiveTable>, Failure> {
+    let of = format!("database = {} AND", literal(clickhouse.database()));
+    let name = literal(table);
+    let keys = clickhouse
+        .query(&format!(
+            "SELECT engine_full, sorting_key, partition_key FROM system.tables \
+             WHERE {of} name = {name} FORMAT TabSeparated"
+        ))
+        .await?;
+    let Some(keys) = keys.lines().next() else {
+        return Ok(None);
+    };
+    let columns = clickhouse
+        .query(&format!(
+            "SELECT name, type, default_kind FROM system.columns \
+             WHERE {of} table = {name} ORDER BY position FORMAT TabSeparated"
+        ))
+        .await?;
+    let mut keys = keys.split('\t').map(unescaped);
+    let mut next = || keys.next().unwrap_or_default();
+    Ok(Some(LiveTable {
+        engine_full: next(),
+        sorting_key: next(),
+        partition_key: next(),
+        columns: columns.lines().map(live_column).collect(),
+    }))
+}
+
+/// Looks at the live table and holds it against the one the bridge writes.
+///
+/// # Errors
+/// When ClickHouse cannot be asked.
+pub async fn look_at(clickhouse: &ClickHouse, table: &Table) -> Result<Found, Failure> {
+    match describe(clickhouse, &table.name).await {
+        Ok(Some(live)) => Ok(Found::Table {
+            mismatches: table.compare(&live),
+        }),
+        Ok(None)
+        | Err(Failure::Server {
+            code: UNKNOWN_DATABASE | UNKNOWN_TABLE,
+            ..
+        }) => Ok(Found::Missing),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Creates the database and each table that is missing. Changes nothing that exists.
+///
+/// # Errors
+/// When ClickHouse cannot be asked, or refuses.
+pub async fn create(clickhouse: &ClickHouse, table: &Table) -> Result<(), Failure> {
+    let ddl = table.ddl(clickhouse.database());
+    clickhouse.query(&ddl).await.map(drop)
+}
+
+/// The statement that creates the bridge's database.
+#[must_use]
+pub fn database_ddl(database: &str) -> String {
+    format!("CREATE DATABASE IF NOT EXISTS {}", quoted(database))
+}
+
+/// Whether the table holds a row that came from this topic.
+///
+/// # Errors
+/// When ClickHouse cannot be asked.
+pub async fn holds_rows_of(
+    clickhouse: &ClickHouse,
+    table: &Table,
+    topic: &str,
+) -> Result<bool, Failure> {
+    let target = format!("{}.{}", quoted(clickhouse.database()), quoted(&table.name));
+    let origin = literal(&format!("kafka:{topic}:"));
+    let answer = clickhouse
+        .query(&format!(
+            "SELECT 1 FROM {target} WHERE startsWith(origin, {origin}) LIMIT 1 FORMAT TabSeparated"
+        ))
+        .await?;
+    Ok(!answer.trim().is_empty())
+}
+
+fn live_column(line: &str) -> LiveColumn {
+    let mut fields = line.split('\t').map(unescaped);
+    let mut next = || fields.next().unwrap_or_default();
+    LiveColumn {
+        name: next(),
+        type_text: next(),
+        default_kind: next(),
+    }
+}
+
+/// A value of the `TabSeparated` format as it was.
+fn unescaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => match chars.next() {
+                Some('n') => out.push('\n'),
+                Some('t') => out.push('\t'),
+                Some('r') => out.push('\r'),
+                Some('b') => out.push('\u{8}'),
+                Some('f') => out.push('\u{c}'),
+                Some('0') => out.push('\0'),
+                Some(other) => out.push(other),
+                None => out.push('\\'),
+            },
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_line_is_read_back_as_it_was() {
+        let column = live_column("timestamp\tDateTime64(3, \\'UTC\\')\tDEFAULT");
+        assert_eq!(column.name, "timestamp");
+        assert_eq!(column.type_text, "DateTime64(3, 'UTC')");
+        assert_eq!(column.default_kind, "DEFAULT");
+    }
+}

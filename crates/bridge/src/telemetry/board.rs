@@ -1,0 +1,147 @@
+//! What an instance says of itself: written by the pipeline, read by everyone else.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+/// A turn of the pipeline that is older than this means that it is stuck.
+const STUCK_AFTER: Duration = Duration::from_secs(30);
+
+/// The latest status of the pipeline, shared with the HTTP server and the heartbeat.
+#[derive(Debug)]
+pub struct Board {
+    began: Instant,
+    /// Milliseconds from `began` to the pipeline's last turn.
+    turned_ms: AtomicU64,
+    status: RwLock<Arc<Status>>,
+}
+
+impl Board {
+    /// A board on which nothing is ready yet.
+    #[must_use]
+    pub fn new(status: Status) -> Self {
+        Self {
+            began: Instant::now(),
+            turned_ms: AtomicU64::new(0),
+            status: RwLock::new(Arc::new(status)),
+        }
+    }
+
+    /// Notes that the pipeline turned.
+    pub fn turn(&self) {
+        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.turned_ms.store(now, Ordering::Relaxed);
+    }
+
+    /// Time since the process started.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// How long the pipeline has not turned, when that is too long.
+    #[must_use]
+    pub fn stuck_for(&self) -> Option<Duration> {
+        let turned = Duration::from_millis(self.turned_ms.load(Ordering::Relaxed));
+        let since = self.began.elapsed().saturating_sub(turned);
+        (since > STUCK_AFTER).then_some(since)
+    }
+
+    /// Replaces the status.
+    pub fn publish(&self, status: Status) {
+        *self.status.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(status);
+    }
+
+    /// The status as last published, with the uptime of now.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let status = self.status.read().unwrap_or_else(PoisonError::into_inner);
+        Status {
+            uptime_seconds: self.began.elapsed().as_secs(),
+            ..Status::clone(&status)
+        }
+    }
+}
+
+/// One instance at one moment; the answer of `/api/status`.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Status {
+    /// `instance.id`.
+    pub instance_id: String,
+    /// `instance.number`.
+    pub instance_number: u32,
+    /// Version of the program.
+    pub version: &'static str,
+    /// Time since the process started.
+    pub uptime_seconds: u64,
+    /// Whether the instance does its work.
+    pub ready: bool,
+    /// Why it does not; empty when ready.
+    pub reasons: Vec<String>,
+    /// Rows of `ticks` that are durable.
+    pub ticks_saved: u64,
+    /// Rows of `aggregates` that are durable.
+    pub candles_saved_clickhouse: u64,
+    /// Rows of the external tables that are durable.
+    pub external_data_saved: u64,
+    /// Rows of the user's own tables that are durable.
+    pub other_rows_saved: u64,
+    /// Dead letters written.
+    pub dead_letters: u64,
+    /// Messages taken from Kafka.
+    pub kafka_messages: u64,
+    /// Messages taken from NATS.
+    pub nats_messages: u64,
+    /// Inserts that were tried again.
+    pub insert_retries: u64,
+    /// Rows fetched and not yet durable.
+    pub buffered_rows: u64,
+    /// Bytes held for them.
+    pub buffered_bytes: u64,
+    /// Whether back-pressure holds fetching.
+    pub backpressure: bool,
+    /// Milliseconds since something became durable; none before the first.
+    pub last_durable_ms: Option<u64>,
+    /// Times the group changed this instance's partitions.
+    pub rebalances: u64,
+    /// The partitions this instance reads.
+    pub partitions: Vec<PartitionStatus>,
+}
+
+/// One partition that an instance reads.
+#[derive(Clone, Debug, Serialize)]
+pub struct PartitionStatus {
+    /// The topic.
+    pub topic: String,
+    /// The partition's number.
+    pub partition: i32,
+    /// Offset of the next record to read after a restart.
+    pub committed: Option<u64>,
+    /// Messages from there to the end.
+    pub lag: Option<u64>,
+    /// Whether fetching is held.
+    pub paused: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_read_as_it_was_published() {
+        let board = Board::new(Status::default());
+        assert!(!board.status().ready);
+        board.publish(Status {
+            ready: true,
+            ticks_saved: 3,
+            ..Status::default()
+        });
+        board.turn();
+        let status = board.status();
+        assert!(status.ready);
+        assert_eq!(status.ticks_saved, 3);
+        assert_eq!(board.stuck_for(), None);
+    }
+}

@@ -1,0 +1,239 @@
+//! The real servers that all scenarios share, and the instances a scenario starts.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use data_bridge_lab::plan::{Kind, Plan};
+use data_bridge_stack::clickhouse::{ClickHouse, ClickHouseOptions};
+use data_bridge_stack::kafka::{Kafka, KafkaOptions};
+use data_bridge_stack::port;
+use data_bridge_stack::process::{Lifetime, Process};
+
+/// Longest wait for anything that normally takes milliseconds to a few seconds.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// Time between two looks at what is waited for.
+const PACE: Duration = Duration::from_millis(20);
+
+/// The program under test.
+pub(crate) fn binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_data-bridge"))
+}
+
+/// A folder under `target/` for one scenario, empty at first.
+pub(crate) fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).expect("the folder of an earlier run can be removed");
+    }
+    fs::create_dir_all(&folder).expect("a folder under target/ can be made");
+    folder
+}
+
+/// The broker of the whole suite.
+pub(crate) fn kafka() -> &'static Kafka {
+    static KAFKA: OnceLock<Kafka> = OnceLock::new();
+    KAFKA.get_or_init(|| {
+        Kafka::start(&folder("kafka"), KafkaOptions::default()).expect("Kafka starts")
+    })
+}
+
+/// The ClickHouse of all scenarios that do it no harm.
+pub(crate) fn clickhouse() -> &'static ClickHouse {
+    static CLICKHOUSE: OnceLock<ClickHouse> = OnceLock::new();
+    CLICKHOUSE.get_or_init(|| own_clickhouse("clickhouse"))
+}
+
+/// A ClickHouse that a scenario may kill.
+pub(crate) fn own_clickhouse(name: &str) -> ClickHouse {
+    ClickHouse::start(binary(), &folder(name), ClickHouseOptions::default())
+        .expect("ClickHouse starts")
+}
+
+/// One scenario: topics, group, database and files of its own on the shared servers.
+pub(crate) struct Scenario {
+    pub(crate) name: String,
+    pub(crate) folder: PathBuf,
+    /// Where instances find ClickHouse; a proxy or a fake may stand there.
+    pub(crate) clickhouse_url: String,
+    /// More of `bridge.yaml`: whole top-level sections.
+    pub(crate) sections: Vec<(String, String)>,
+}
+
+impl Scenario {
+    pub(crate) fn new(name: &str, clickhouse_url: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            folder: folder(name),
+            clickhouse_url: clickhouse_url.to_owned(),
+            sections: Vec::new(),
+        }
+    }
+
+    /// Puts a section into `bridge.yaml`, such as `("batch", "{ max_age_ms: 10 }")`.
+    pub(crate) fn with(mut self, section: &str, value: &str) -> Self {
+        self.sections.push((section.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(crate) fn database(&self) -> String {
+        format!("db_{}", self.name)
+    }
+
+    pub(crate) fn prefix(&self) -> String {
+        format!("{}.", self.name)
+    }
+
+    pub(crate) fn group(&self) -> String {
+        format!("group-{}", self.name)
+    }
+
+    /// A plan whose topics are this scenario's own; its records are stamped from now on.
+    pub(crate) fn plan(&self, seed: u64, messages: u64) -> Plan {
+        let now = jiff::Timestamp::now().as_millisecond();
+        let mut plan = Plan::new(seed, messages, now);
+        plan.topic_prefix = self.prefix();
+        plan
+    }
+
+    /// Writes the configuration of instance `number`.
+    pub(crate) fn config(&self, number: u32, port: u16) -> PathBuf {
+        let mut text = format!(
+            "instance: {{ id: {name}-{number}, number: {number} }}\n\
+             nats: {{ enabled: false }}\n\
+             clickhouse: {{ urls: [\"{url}\"], database: {database} }}\n\
+             http: {{ listen: \"127.0.0.1:{port}\" }}\n",
+            name = self.name,
+            url = self.clickhouse_url,
+            database = self.database(),
+        );
+        let mut kafka = format!(
+            "kafka:\n  brokers: {}\n  group_id: {}\n  auto_offset_reset: earliest\n  topics:\n",
+            kafka().bootstrap(),
+            self.group()
+        );
+        for kind in Kind::ALL {
+            let topic = format!("{}{}", self.prefix(), kind.topic());
+            writeln!(kafka, "    {topic}: {}", kind.table()).expect("writing to a string");
+        }
+        for (section, value) in &self.sections {
+            if section == "kafka" {
+                for line in value.lines() {
+                    writeln!(kafka, "  {line}").expect("writing to a string");
+                }
+            } else {
+                writeln!(text, "{section}: {value}").expect("writing to a string");
+            }
+        }
+        text.push_str(&kafka);
+        let path = self.folder.join(format!("bridge-{number}.yaml"));
+        fs::write(&path, text).expect("the configuration can be written");
+        path
+    }
+
+    /// Creates topics and tables as a user would.
+    pub(crate) fn init(&self) {
+        let config = self.config(0, 0);
+        let output = Command::new(binary())
+            .args(["init", "--config"])
+            .arg(&config)
+            .output()
+            .expect("data-bridge runs");
+        assert!(
+            output.status.success(),
+            "init failed: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+
+    /// Starts instance `number`.
+    pub(crate) fn start(&self, number: u32) -> Instance {
+        let port = port::free().expect("a port is free");
+        let config = self.config(number, port);
+        let mut command = Command::new(binary());
+        command.args(["run", "--config"]).arg(&config).env("NO_COLOR", "1");
+        let log = self.folder.join(format!("bridge-{number}.log"));
+        let process = Process::spawn("data-bridge", command, &log, Lifetime::WithStarter)
+            .expect("data-bridge starts");
+        Instance { process, port }
+    }
+}
+
+/// A running `data-bridge run`.
+pub(crate) struct Instance {
+    pub(crate) process: Process,
+    pub(crate) port: u16,
+}
+
+impl Instance {
+    /// A page of the instance; the error when it does not answer.
+    pub(crate) fn get(&self, path: &str) -> Result<String, String> {
+        data_bridge_stack::health::http_get(self.port, path).map_err(|error| format!("{error:#}"))
+    }
+
+    /// `/api/status`, or null while it does not answer.
+    pub(crate) fn status(&self) -> serde_json::Value {
+        let page = self.get("/api/status").unwrap_or_default();
+        serde_json::from_str(&page).unwrap_or_default()
+    }
+
+    /// Waits until the instance says that it is ready.
+    pub(crate) fn wait_ready(&self) {
+        until(PATIENCE, "the instance to be ready", || {
+            let status = self.status();
+            if status["ready"] == true { Ok(()) } else { Err(format!("{status}\n{}", self.tail())) }
+        });
+    }
+
+    pub(crate) fn tail(&self) -> String {
+        self.process.log_tail()
+    }
+
+    /// Resident memory in bytes.
+    pub(crate) fn rss(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.process.pid());
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("VmRSS is in kB") * 1024
+    }
+
+    pub(crate) fn kill(&self) {
+        self.process.kill().expect("kill -9 works");
+    }
+
+    /// SIGTERM, and the exit status within `limit`.
+    pub(crate) fn terminate(&self, limit: Duration) -> ExitStatus {
+        self.process.terminate();
+        self.process
+            .wait_exit(limit)
+            .unwrap_or_else(|| panic!("still running {limit:?} after SIGTERM\n{}", self.tail()))
+    }
+}
+
+/// Waits until `look` succeeds; panics with what was seen last when `limit` passes.
+pub(crate) fn until<T>(
+    limit: Duration,
+    what: &str,
+    mut look: impl FnMut() -> Result<T, String>,
+) -> T {
+    let began = Instant::now();
+    loop {
+        match look() {
+            Ok(found) => return found,
+            Err(seen) => {
+                assert!(began.elapsed() < limit, "waited {limit:?} for {what}; last seen: {seen}");
+            }
+        }
+        pause(PACE);
+    }
+}
+
+/// A pause between two looks, or for the length of a fault; never in place of a condition.
+#[expect(clippy::disallowed_methods, reason = "the one place where tests wait between looks")]
+pub(crate) fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
