@@ -14,9 +14,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use data_bridge_core::arena::Arena;
 use data_bridge_core::block::Blocks;
 use data_bridge_core::catalog::Catalog;
-use data_bridge_core::decode::{Decoder, Tally};
+use data_bridge_core::decode::{DeadLetter, Decoder, Reason, Tally, bury};
 use data_bridge_core::engine::{Engine, Input, Limits, Output, Part};
 use data_bridge_core::units::{BatchId, ChunkId, LaneId, Moment, Position, Shelf, TableId};
+use data_bridge_core::verdict::Failure;
 use tracing::{debug, error, info, warn};
 
 use self::batches::Batches;
@@ -86,6 +87,13 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
 }
 
+/// Payloads of one chunk, and whose they are.
+struct Held {
+    origin: String,
+    route: String,
+    arena: Arena,
+}
+
 /// The pipeline of one instance.
 pub struct Pipeline {
     began: Instant,
@@ -94,8 +102,8 @@ pub struct Pipeline {
     engine: Engine,
     lanes: Lanes,
     blocks: Blocks,
-    /// Payloads of chunks whose rows are not all settled, with the origin of their lane.
-    arenas: BTreeMap<ChunkId, (String, Arena)>,
+    /// Payloads of chunks whose rows are not all settled.
+    arenas: BTreeMap<ChunkId, Held>,
     batches: Batches,
     writers: Writers,
     done: Receiver<Done>,
@@ -260,7 +268,8 @@ impl Pipeline {
         self.tally.clear();
         lane.decoder.decode(&arena, wall_clock_ms(), &mut self.blocks, &mut self.tally);
         self.report.decoded(lane, &arena, &self.tally);
-        self.arenas.insert(receipt.chunk(), (lane.origin.clone(), arena));
+        let held = Held { origin: lane.origin.clone(), route: lane.route.clone(), arena };
+        self.arenas.insert(receipt.chunk(), held);
         let parts: Vec<Part> = self.tally.parts.clone();
         self.tell(Input::Decoded { receipt, parts });
     }
@@ -353,32 +362,31 @@ impl Pipeline {
     }
 
     /// Writes the row that only ClickHouse refuses as a dead letter, with the bytes it came as.
-    fn bury(&mut self, batch: BatchId, failure: &data_bridge_core::verdict::Failure, attempts: u32) {
+    fn bury(&mut self, batch: BatchId, failure: &Failure, attempts: u32) {
         let Some((origin, position)) = self.batches.origin(batch) else {
-            unreachable!("batch {batch} is buried while no writer has it")
+            unreachable!("batch {batch} is buried while no writer has it, and knows its origin")
         };
-        let record = self
-            .arenas
-            .values()
-            .filter(|(of, _)| *of == origin)
-            .find_map(|(_, arena)| arena.find(position));
-        let Some(record) = record else {
+        let held = self.arenas.values().filter(|held| held.origin == origin);
+        let Some((held, record)) =
+            held.filter_map(|held| Some((held, held.arena.find(position)?))).next()
+        else {
             unreachable!("the arena of {origin} at {position} lives until its chunk settles")
         };
-        let route = self.lanes.route_of(&origin).unwrap_or_default();
-        warn!(origin, position = %position, error = %failure, "row refused: now a dead letter");
-        let part = data_bridge_core::decode::bury_refused(
-            &self.catalog,
-            &origin,
-            route,
-            &record,
-            failure,
+        let now_ms = wall_clock_ms();
+        let letter = DeadLetter {
+            record,
+            origin: &origin,
+            route: &held.route,
+            reason: Reason::ClickhouseRefused,
+            error: &failure.to_string(),
+            clickhouse_code: failure.code(),
             attempts,
-            wall_clock_ms(),
-            &mut self.blocks,
-        );
-        self.report.refused(route);
-        self.batches.forget(batch);
+            first_failed_ms: now_ms,
+            last_failed_ms: now_ms,
+        };
+        warn!(origin, position = %position, error = %failure, "row refused: now a dead letter");
+        let part = bury(&letter, &self.catalog, &mut self.blocks);
+        self.report.refused(&held.route);
         self.answers.push_back(Input::Buried { batch, part });
     }
 

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use data_bridge_core::arena::Arena;
 use data_bridge_core::catalog::Catalog;
-use data_bridge_core::decode::Tally;
+use data_bridge_core::decode::{Reason, Tally};
 use data_bridge_core::engine::{Engine, PausedTable};
 use data_bridge_core::units::{BatchId, Moment, Shelf, TableId};
 use data_bridge_core::verdict::Failure;
+use prometheus_client::metrics::counter::Counter;
 use tracing::{info, warn};
 
 use super::lanes::{Lane, Lanes};
@@ -23,8 +24,6 @@ use crate::telemetry::metrics::{Metrics, OfPartition, OfReason, OfSource, OfTabl
 const PUBLISH_EVERY: Duration = Duration::from_millis(250);
 /// Time between two heartbeat lines.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(30);
-/// Reason of dead letters for rows that only ClickHouse refuses.
-const REFUSED: &str = "refused_by_clickhouse";
 const KAFKA: OfSource = OfSource { source: "kafka" };
 
 pub(super) struct Report {
@@ -89,9 +88,8 @@ impl Report {
         let of = self.of_table(lane.table);
         self.metrics.decoded.get_or_create(&of).inc_by(u64::from(tally.decoded));
         self.metrics.unknown_fields.inc_by(tally.unknown_fields);
-        for (reason, count) in tally.dead() {
-            let of = OfReason { route: lane.route.clone(), reason: reason.to_string() };
-            self.metrics.dead_letters.get_or_create(&of).inc_by(u64::from(count));
+        for (reason, count) in &tally.dead {
+            self.dead_letters(&lane.route, *reason).inc_by(u64::from(*count));
         }
         let oldest = arena.get(0).map_or(-1, |record| record.time_ms);
         for part in &tally.parts {
@@ -153,8 +151,7 @@ impl Report {
 
     /// A row that only ClickHouse refuses became a dead letter.
     pub(super) fn refused(&mut self, route: &str) {
-        let of = OfReason { route: route.to_owned(), reason: REFUSED.to_owned() };
-        self.metrics.dead_letters.get_or_create(&of).inc();
+        self.dead_letters(route, Reason::ClickhouseRefused).inc();
     }
 
     /// The broker accepted a commit.
@@ -198,6 +195,11 @@ impl Report {
         if self.heartbeat.elapsed() >= HEARTBEAT_EVERY {
             self.beat();
         }
+    }
+
+    fn dead_letters(&self, route: &str, reason: Reason) -> Counter {
+        let of = OfReason { route: route.to_owned(), reason: reason.name() };
+        self.metrics.dead_letters.get_or_create_owned(&of)
     }
 
     fn of_table(&self, table: TableId) -> OfTable {

@@ -23,7 +23,7 @@ pub struct OfReason {
     /// The route.
     pub route: String,
     /// One of the closed set of reasons.
-    pub reason: String,
+    pub reason: &'static str,
 }
 
 /// A kind of source: `kafka` or `nats`.
