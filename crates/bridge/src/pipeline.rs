@@ -186,7 +186,7 @@ impl Pipeline {
             self.tell(Input::Tick);
             self.look_at_gate();
             self.switch_lanes();
-            self.report.turn(self.now(), &self.engine, &mut self.source, &self.lanes, &self.gate_was);
+            self.report.turn(self.now(), &self.engine, &self.source, &self.gate_was);
             if let Some(ended) = self.ended.take() {
                 self.source.close(Duration::from_secs(5));
                 return ended;
@@ -379,7 +379,7 @@ impl Pipeline {
             route: &held.route,
             reason: Reason::ClickhouseRefused,
             error: &failure.to_string(),
-            clickhouse_code: failure.code(),
+            clickhouse_code: failure.code().unwrap_or(0),
             attempts,
             first_failed_ms: now_ms,
             last_failed_ms: now_ms,

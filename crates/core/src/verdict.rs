@@ -51,15 +51,6 @@ pub enum Verdict {
 pub const UNKNOWN_RETRIES: u32 = 5;
 
 impl Failure {
-    /// ClickHouse's error code; 0 when it was not ClickHouse that answered.
-    #[must_use]
-    pub fn code(&self) -> i32 {
-        match self {
-            Self::Server { code, .. } => *code,
-            Self::Http { .. } | Self::Connect(_) | Self::Cut(_) | Self::TimedOut(_) => 0,
-        }
-    }
-
     /// What to do about it.
     #[must_use]
     pub fn verdict(&self) -> Verdict {

@@ -65,10 +65,6 @@ impl Lanes {
         self.lanes.keys().copied().collect()
     }
 
-    pub(super) fn is_paused(&self, id: LaneId) -> bool {
-        self.lanes.get(&id).is_some_and(|lane| lane.paused)
-    }
-
     /// The engine holds these lanes, or lets them go.
     pub(super) fn hold_for_engine(&mut self, ids: &[LaneId], hold: bool) {
         for id in ids {

@@ -13,10 +13,10 @@ use data_bridge_core::verdict::Failure;
 use prometheus_client::metrics::counter::Counter;
 use tracing::{info, warn};
 
-use super::lanes::{Lane, Lanes};
+use super::lanes::Lane;
 use crate::config::Config;
 use crate::sink::clickhouse::ClickHouse;
-use crate::source::kafka::{KafkaSource, SourceStatus};
+use crate::source::kafka::{KafkaSource, LaneInfo, SourceStatus};
 use crate::telemetry::board::{Board, PartitionStatus, Status};
 use crate::telemetry::metrics::{Metrics, OfPartition, OfReason, OfSource, OfTable};
 
@@ -48,8 +48,7 @@ pub(super) struct Report {
 #[derive(Default)]
 struct Seen {
     rebalances: u64,
-    lost_ranges: u64,
-    lost_messages: u64,
+    lost_ranges: usize,
     partitions: Vec<OfPartition>,
 }
 
@@ -169,8 +168,7 @@ impl Report {
         &mut self,
         now: Moment,
         engine: &Engine,
-        source: &mut KafkaSource,
-        lanes: &Lanes,
+        source: &KafkaSource,
         closed: &BTreeMap<TableId, String>,
     ) {
         self.board.turn();
@@ -186,7 +184,7 @@ impl Report {
         let idle = snapshot.last_durable.map(|moment| now.since(moment));
         self.status.last_durable_ms =
             idle.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-        self.status.partitions = partitions(&source, lanes);
+        self.status.partitions = partitions(&source);
         self.status.rebalances = source.rebalances;
         self.status.reasons = self.reasons(&source, closed, &snapshot.tables_paused, idle);
         self.status.ready = self.status.reasons.is_empty();
@@ -214,7 +212,7 @@ impl Report {
         paused: &[PausedTable],
         idle: Option<Duration>,
     ) -> Vec<String> {
-        let mut reasons = source.reasons();
+        let mut reasons = source_reasons(source);
         reasons.extend(closed.values().cloned());
         for PausedTable { table, failure, .. } in paused {
             let name = &self.catalog.table(*table).name;
@@ -223,7 +221,7 @@ impl Report {
         if let (Some(failure), true) = (&self.trouble, paused.is_empty()) {
             reasons.push(format!("inserts into {} fail: {failure}", self.clickhouse.url()));
         }
-        let lag: u64 = source.partitions.iter().filter_map(|partition| partition.lag).sum();
+        let lag: u64 = source.lanes.iter().map(|lane| lane.lag).sum();
         let stalled = idle.is_none_or(|time| time > self.stall) && self.board.age() > self.stall;
         if lag > 0 && stalled {
             let time = idle.unwrap_or_else(|| self.board.age()).as_secs();
@@ -240,23 +238,24 @@ impl Report {
         metrics.ready.set(i64::from(self.status.ready));
         metrics.idle_seconds.set(idle.unwrap_or_else(|| self.board.age()).as_secs_f64());
         metrics.rebalances.inc_by(source.rebalances - self.seen.rebalances);
-        metrics.lost_ranges.inc_by(source.lost_ranges - self.seen.lost_ranges);
-        metrics.lost_messages.inc_by(source.lost_messages - self.seen.lost_messages);
+        for lost in &source.lost_ranges[self.seen.lost_ranges..] {
+            metrics.lost_ranges.inc();
+            metrics.lost_messages.inc_by(lost.offsets.end - lost.offsets.start);
+        }
         for gone in &self.seen.partitions {
             metrics.assigned.remove(gone);
             metrics.lag.remove(gone);
         }
-        let mut partitions = Vec::with_capacity(source.partitions.len());
-        for partition in &source.partitions {
-            let of = OfPartition { topic: partition.topic.clone(), partition: partition.partition };
+        let mut partitions = Vec::with_capacity(source.lanes.len());
+        for lane in &source.lanes {
+            let of = OfPartition { topic: lane.topic.clone(), partition: lane.partition };
             metrics.assigned.get_or_create(&of).set(1);
-            metrics.lag.get_or_create(&of).set(signed(partition.lag.unwrap_or(0)));
+            metrics.lag.get_or_create(&of).set(signed(lane.lag));
             partitions.push(of);
         }
         self.seen = Seen {
             rebalances: source.rebalances,
-            lost_ranges: source.lost_ranges,
-            lost_messages: source.lost_messages,
+            lost_ranges: source.lost_ranges.len(),
             partitions,
         };
     }
@@ -272,7 +271,7 @@ impl Report {
         #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
         let rate = (rows - self.rows_at_heartbeat) as f64 / elapsed.as_secs_f64();
         self.rows_at_heartbeat = rows;
-        let lag: u64 = status.partitions.iter().filter_map(|partition| partition.lag).sum();
+        let lag: u64 = status.partitions.iter().map(|partition| partition.lag).sum();
         info!(
             ready = status.ready,
             rows,
@@ -287,15 +286,35 @@ impl Report {
     }
 }
 
-fn partitions(source: &SourceStatus, lanes: &Lanes) -> Vec<PartitionStatus> {
-    let of = |partition: &crate::source::kafka::PartitionLag| PartitionStatus {
-        topic: partition.topic.clone(),
-        partition: partition.partition,
-        committed: partition.committed.map(|position| position.0),
-        lag: partition.lag,
-        paused: lanes.is_paused(partition.lane),
+/// What keeps the source from its work.
+fn source_reasons(source: &SourceStatus) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if !source.connected {
+        let why = source.error.as_deref().unwrap_or("connecting");
+        reasons.push(format!("Kafka is not connected: {why}"));
+    } else if source.rebalancing {
+        reasons.push("the group is assigning partitions".to_owned());
+    }
+    for topic in &source.missing_topics {
+        reasons.push(format!("topic {topic} does not exist: run `data-bridge init`"));
+    }
+    for lane in &source.lanes {
+        if let Some(error) = &lane.error {
+            reasons.push(format!("{}/{}: {error}", lane.topic, lane.partition));
+        }
+    }
+    reasons
+}
+
+fn partitions(source: &SourceStatus) -> Vec<PartitionStatus> {
+    let of = |lane: &LaneInfo| PartitionStatus {
+        topic: lane.topic.clone(),
+        partition: lane.partition,
+        committed: lane.committed.0,
+        lag: lane.lag,
+        paused: lane.paused,
     };
-    source.partitions.iter().map(of).collect()
+    source.lanes.iter().map(of).collect()
 }
 
 fn signed(count: u64) -> i64 {

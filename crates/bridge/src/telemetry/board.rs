@@ -118,9 +118,9 @@ pub struct PartitionStatus {
     /// The partition's number.
     pub partition: i32,
     /// Offset of the next record to read after a restart.
-    pub committed: Option<u64>,
+    pub committed: u64,
     /// Messages from there to the end.
-    pub lag: Option<u64>,
+    pub lag: u64,
     /// Whether fetching is held.
     pub paused: bool,
 }
