@@ -11,7 +11,7 @@ fn folder(name: &str) -> PathBuf {
         .join("stack")
         .join(name);
     if folder.exists() {
-        std::fs::remove_dir_all(&folder).unwrap();
+        std::fs::remove_dir_all(&folder).expect("the folder is ours");
     }
     folder
 }

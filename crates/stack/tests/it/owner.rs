@@ -18,13 +18,14 @@ fn owner(name: &str) -> (Child, Vec<u32>) {
         .arg(folder(name))
         .args(["kafka", "nats"])
         .stdout(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let output = BufReader::new(child.stdout.take().unwrap());
-    let pids = output
-        .lines()
-        .take(2)
-        .map(|line| line.unwrap().rsplit(' ').next().unwrap().parse().unwrap())
-        .collect();
+    let mut child = command.spawn().expect("cargo has built it");
+    let output = BufReader::new(child.stdout.take().expect("it is piped"));
+    let pids = output.lines().take(2).map(|line| {
+        let line = line.expect("the output is text");
+        let pid = line.rsplit(' ').next().and_then(|pid| pid.parse().ok());
+        pid.expect("the pid stands last")
+    });
+    let pids = pids.collect();
     (child, pids)
 }
 

@@ -17,11 +17,9 @@ fn topics(kafka: &Kafka, arguments: &[&str]) -> String {
         "-XX:TieredStopAtLevel=1",
         "org.apache.kafka.tools.TopicCommand",
     ]);
-    let output = tool
-        .args(["--bootstrap-server", &kafka.bootstrap()])
-        .args(arguments)
-        .output()
-        .unwrap();
+    tool.args(["--bootstrap-server", &kafka.bootstrap()])
+        .args(arguments);
+    let output = tool.output().expect("java runs, a broker runs on it");
     assert!(
         output.status.success(),
         "{}",
