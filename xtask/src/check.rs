@@ -104,6 +104,17 @@ fn found(result: Result<()>) -> Finding {
         .map_err(|error| format!("{error:#}"))
 }
 
+/// With private items: this is an application, its documentation is for those who work on it.
+fn documentation() -> Result<Finding> {
+    let arguments = [
+        "doc",
+        "--workspace",
+        "--no-deps",
+        "--document-private-items",
+    ];
+    cargo(&arguments, &[("RUSTDOCFLAGS", "-D warnings")])
+}
+
 fn cargo(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Finding> {
     let mut command = workspace::cargo(arguments);
     command.envs(variables.iter().copied());
