@@ -61,12 +61,7 @@ const STEPS: [Step; 7] = [
     },
     Step {
         name: "documentation",
-        run: || {
-            cargo(
-                &["doc", "--workspace", "--no-deps"],
-                &[("RUSTDOCFLAGS", "-D warnings")],
-            )
-        },
+        run: documentation,
     },
 ];
 
