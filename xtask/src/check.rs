@@ -61,12 +61,7 @@ const STEPS: [Step; 7] = [
     },
     Step {
         name: "documentation",
-        run: || {
-            cargo(
-                &["doc", "--workspace", "--no-deps"],
-                &[("RUSTDOCFLAGS", "-D warnings")],
-            )
-        },
+        run: documentation,
     },
 ];
 
@@ -102,6 +97,17 @@ fn found(result: Result<()>) -> Finding {
     result
         .map(|()| String::new())
         .map_err(|error| format!("{error:#}"))
+}
+
+/// With private items: this is an application, its documentation is for those who work on it.
+fn documentation() -> Result<Finding> {
+    let arguments = [
+        "doc",
+        "--workspace",
+        "--no-deps",
+        "--document-private-items",
+    ];
+    cargo(&arguments, &[("RUSTDOCFLAGS", "-D warnings")])
 }
 
 fn cargo(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Finding> {

@@ -47,6 +47,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Action::Up => {
             let stack = up(&folder, &bridge_binary()?)?;
             show(&stack, "stop them with: cargo xtask stack down");
+            screen::line(&format!("use them with:  {}", variables(&stack)));
         }
         Action::Status => show(
             &Stack::read(&folder)?,
@@ -210,6 +211,21 @@ fn show(stack: &Stack, hint: &str) {
         screen::line(&row([name, state, &server.address, &pid, &memory, &log]));
     }
     screen::line(hint);
+}
+
+/// The addresses as the variables that `data-bridge` reads.
+pub(crate) fn variables(stack: &Stack) -> String {
+    let names = [
+        ("kafka", "KAFKA_BROKERS"),
+        ("nats", "NATS_URL"),
+        ("clickhouse", "CLICKHOUSE_URL"),
+    ];
+    let set = names.iter().filter_map(|(name, variable)| {
+        stack
+            .server(name)
+            .map(|server| format!("{variable}={}", server.address))
+    });
+    set.collect::<Vec<_>>().join(" ")
 }
 
 fn row([server, state, address, pid, memory, log]: [&str; 6]) -> String {

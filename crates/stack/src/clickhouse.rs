@@ -146,6 +146,8 @@ fn launch(
         .arg("--library")
         .arg(library)
         .args(&options.arguments);
+    // An engine without a config file would take one that lies in the current folder.
+    command.current_dir(folder);
     let log = folder.join("clickhouse.log");
     let process = Process::spawn("ClickHouse", command, &log, options.lifetime)?;
     let healthy = health::wait(&process, START_LIMIT, || {

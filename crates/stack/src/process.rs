@@ -60,6 +60,7 @@ impl Process {
     /// # Errors
     /// When the log cannot be opened or the program cannot be started.
     pub fn spawn(name: &str, mut command: Command, log: &Path, lifetime: Lifetime) -> Result<Self> {
+        // Before the start, since it may be the current folder of the program, too.
         if let Some(folder) = log.parent() {
             fs::create_dir_all(folder)
                 .with_context(|| format!("cannot create {}", folder.display()))?;

@@ -134,7 +134,12 @@ const BRIDGE: &[Module] = &[
     module(
         "pipeline",
         &["config", "telemetry", "source", "sink"],
-        "the pipeline is driven by the commands, it does not know them",
+        "the pipeline is driven by an instance, it does not know it",
+    ),
+    module(
+        "routes",
+        &["config", "telemetry", "sink", "pipeline"],
+        "routes are read from the config and the live tables",
     ),
     module(
         "admin",
@@ -145,6 +150,25 @@ const BRIDGE: &[Module] = &[
         "hub",
         &["config", "telemetry"],
         "the hub reads a status snapshot, never the pipeline",
+    ),
+    module(
+        "checkup",
+        &["config", "telemetry", "routes", "source", "sink"],
+        "a check-up looks at dependencies, it runs nothing",
+    ),
+    module(
+        "instance",
+        &[
+            "config",
+            "telemetry",
+            "source",
+            "sink",
+            "pipeline",
+            "routes",
+            "admin",
+            "checkup",
+        ],
+        "an instance starts and stops the parts, it does not know the command line",
     ),
     module(
         "supervisor",
@@ -159,8 +183,11 @@ const BRIDGE: &[Module] = &[
             "source",
             "sink",
             "pipeline",
+            "routes",
             "admin",
             "hub",
+            "checkup",
+            "instance",
             "supervisor",
         ],
         "the command line knows everything",

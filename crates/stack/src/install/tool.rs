@@ -125,11 +125,12 @@ pub(super) fn run(step: &str, mut command: Command, folder: &Path) -> Result<()>
                 process.log_tail()
             );
         }
-        cache::progress(&format!(
-            "{step} ... {} s, {}",
-            elapsed.as_secs(),
-            cache::readable_size(cache::size(folder))
-        ));
+        // A compiler works in folders of its own: nothing arrives before the end.
+        let arrived = match cache::size(folder) {
+            0 => String::new(),
+            bytes => format!(", {}", cache::readable_size(bytes)),
+        };
+        cache::progress(&format!("{step} ... {} s{arrived}", elapsed.as_secs()));
     };
     if !status.success() {
         bail!("{step}: {status}\n{}", process.log_tail());
