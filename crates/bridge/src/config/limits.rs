@@ -103,7 +103,10 @@ impl Batch {
             if batch.max_bytes > budget.max_bytes {
                 values.refuse(
                     "batch.max_bytes",
-                    format!("{} never fit into the buffer", show_size(batch.max_bytes.get())),
+                    format!(
+                        "{} never fit into the buffer",
+                        show_size(batch.max_bytes.get())
+                    ),
                     format!(
                         "write at most backpressure.max_bytes, {}",
                         show_size(budget.max_bytes.get())
@@ -148,10 +151,16 @@ impl Backpressure {
 
 impl Retry {
     pub(super) fn read(values: &mut Values) -> Self {
-        let retry =
-            Self { initial: values.duration("retry.initial_ms"), max: values.duration("retry.max_ms") };
+        let retry = Self {
+            initial: values.duration("retry.initial_ms"),
+            max: values.duration("retry.max_ms"),
+        };
         if retry.max < retry.initial {
-            let key = if values.is_set("retry.max_ms") { "retry.max_ms" } else { "retry.initial_ms" };
+            let key = if values.is_set("retry.max_ms") {
+                "retry.max_ms"
+            } else {
+                "retry.initial_ms"
+            };
             values.refuse(
                 key,
                 format!(
@@ -178,12 +187,16 @@ impl DeadLetters {
 
 impl Readiness {
     pub(super) fn read(values: &mut Values) -> Self {
-        Self { stall: values.duration("readiness.stall_ms") }
+        Self {
+            stall: values.duration("readiness.stall_ms"),
+        }
     }
 }
 
 impl Shutdown {
     pub(super) fn read(values: &mut Values) -> Self {
-        Self { grace: values.duration("shutdown.grace_ms") }
+        Self {
+            grace: values.duration("shutdown.grace_ms"),
+        }
     }
 }

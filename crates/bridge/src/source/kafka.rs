@@ -1,0 +1,448 @@
+//! Kafka, as a member of a consumer group: records in, commits out.
+//!
+//! Built on librdkafka's batch call. One thread owns a [`KafkaSource`] and calls
+//! [`fetch`](KafkaSource::fetch) again and again: everything happens within, in an order that one
+//! can follow, and comes out as [`Event`]s. Nothing is committed but by
+//! [`commit`](KafkaSource::commit), except the start of a partition that the group does not know
+//! yet: that is committed before its first record is handed out.
+
+mod assignment;
+#[expect(unsafe_code, reason = "librdkafka is a C library")]
+mod client;
+mod event;
+mod intake;
+mod lane;
+mod mark;
+mod membership;
+mod partition;
+mod placement;
+mod properties;
+mod start;
+pub mod topics;
+mod waker;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::mem;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use data_bridge_core::arena::Arena;
+use data_bridge_core::units::{LaneId, Position};
+
+pub use event::{Event, LaneInfo, LostRange, SourceError, SourceStatus};
+pub use placement::HasRows;
+pub use waker::Waker;
+
+use crate::config;
+use client::{Client, Code, Messages, Notice, Offsets, Trouble};
+use intake::Intake;
+use lane::{Lane, Lanes, State};
+use membership::Membership;
+use placement::Terms;
+use waker::Woken;
+use watch::Watch;
+
+/// Longest time between two looks at what only time brings: answers on other queues, retries.
+const TURN: Duration = Duration::from_millis(100);
+/// How often positions are compared, for control records that are never handed out.
+const POSITIONS_EVERY: Duration = Duration::from_millis(250);
+
+/// One member of the consumer group.
+#[derive(Debug)]
+pub struct KafkaSource {
+    /// `None` once closed.
+    client: Option<Arc<Client>>,
+    waker: Waker,
+    topics: Vec<String>,
+    static_id: Option<String>,
+    lanes: Lanes,
+    membership: Membership,
+    watch: Watch,
+    messages: Messages,
+    intake: Intake,
+    /// Answers that are known before librdkafka is asked.
+    answers: Vec<Event>,
+    commits: BTreeMap<usize, Vec<(LaneId, Position)>>,
+    next_ticket: usize,
+    next_positions: Option<Instant>,
+    is_dead: bool,
+}
+
+impl KafkaSource {
+    /// Joins the group in the background: neither a broker nor the topics need be there.
+    /// `queue_budget_bytes` is what fetched records may take inside the client, `has_rows` answers
+    /// whether ClickHouse has rows of a topic.
+    ///
+    /// # Errors
+    /// When librdkafka refuses the configuration.
+    pub fn connect(
+        config: &config::Kafka,
+        instance: &config::Instance,
+        queue_budget_bytes: u64,
+        has_rows: HasRows,
+    ) -> Result<Self, SourceError> {
+        topics::check_names(config)?;
+        let waker = Waker::default();
+        let properties = properties::member(config, instance, queue_budget_bytes);
+        let client = Client::consumer(&properties, waker.clone())?;
+        let topics = config.topics.keys().cloned().collect::<Vec<_>>();
+        if !topics.is_empty() {
+            client
+                .subscribe(&Offsets::topics(topics.iter().map(String::as_str)))
+                .map_err(|trouble| SourceError::Client(trouble.text))?;
+        }
+        let terms = Terms {
+            reset: config.auto_offset_reset,
+            has_rows,
+        };
+        Ok(Self {
+            client: Some(Arc::new(client)),
+            topics,
+            static_id: config
+                .static_membership
+                .then(|| properties::static_id(config, instance)),
+            lanes: Lanes::default(),
+            membership: Membership::new(terms, waker.clone()),
+            waker,
+            watch: Watch::default(),
+            messages: Messages::default(),
+            intake: Intake::default(),
+            answers: Vec::new(),
+            commits: BTreeMap::new(),
+            next_ticket: 0,
+            next_positions: None,
+            is_dead: false,
+        })
+    }
+
+    /// Appends what happened, with at most `batch` records. Returns as soon as there is something,
+    /// somebody [wakes](Waker::wake) it, or `wait` is over. Must be called again within
+    /// `kafka.max_poll_interval`, or the group takes the partitions away.
+    pub fn fetch(&mut self, wait: Duration, batch: usize, events: &mut Vec<Event>) {
+        let until = Instant::now() + wait;
+        let before = events.len();
+        loop {
+            self.waker.looking();
+            self.turn(batch, events);
+            let now = Instant::now();
+            if events.len() > before || now >= until {
+                return;
+            }
+            match self.waker.wait(until.min(now + TURN)) {
+                Woken::Asked => return,
+                Woken::Queued | Woken::TimedOut => {}
+            }
+        }
+    }
+
+    /// Commits these positions, the next records to read. Answered by one [`Event::Committed`];
+    /// lanes that have ended are left out.
+    pub fn commit(&mut self, positions: &[(LaneId, Position)]) {
+        let mut list = Offsets::new();
+        let mut of_lanes = Vec::new();
+        for (id, position) in positions {
+            if let Some(lane) = self.lanes.get(*id) {
+                let mark = lane.mark.to_string();
+                let offset = position.0.cast_signed();
+                let partition = &lane.partition;
+                list.add(
+                    &partition.topic,
+                    partition.number,
+                    Some(offset),
+                    Some(&mark),
+                );
+                of_lanes.push((*id, *position));
+            }
+        }
+        let Some(client) = self.client.as_deref().filter(|_| !list.is_empty()) else {
+            self.answers.push(Event::Committed {
+                ok: of_lanes.is_empty(),
+                error: (!of_lanes.is_empty()).then(|| "the source is closed".into()),
+            });
+            return;
+        };
+        self.next_ticket += 1;
+        match client.commit(&list, self.next_ticket) {
+            Ok(()) => {
+                self.commits.insert(self.next_ticket, of_lanes);
+            }
+            Err(trouble) => self.answers.push(Event::Committed {
+                ok: false,
+                error: Some(trouble.text),
+            }),
+        }
+    }
+
+    /// Brings nothing more of these lanes, nor of what is fetched already. The group is not
+    /// concerned. A partition that is assigned anew is not paused.
+    pub fn pause(&mut self, lanes: &[LaneId]) {
+        if let Some(client) = self.client.as_deref() {
+            self.membership.pause(client, &mut self.lanes, lanes);
+        }
+    }
+
+    /// Goes on with these lanes, behind the last record they brought.
+    pub fn resume(&mut self, lanes: &[LaneId]) {
+        if let Some(client) = self.client.as_deref() {
+            self.membership.resume(client, &mut self.lanes, lanes);
+        }
+    }
+
+    /// The driver is done with revoked lanes; when it is with all of them, the group goes on.
+    pub fn release(&mut self, lanes: &[LaneId]) {
+        if let Some(client) = self.client.as_deref() {
+            self.membership.release(client, &mut self.lanes, lanes);
+        }
+    }
+
+    /// Leaves the group, so that others take over at once. What is to be committed must have been.
+    /// Returns by `deadline`, then the group finds out by its session time-out.
+    pub fn close(&mut self, deadline: Instant) {
+        let Some(client) = self.client.take() else {
+            return;
+        };
+        let placing = self.membership.end();
+        for id in self.lanes.ids() {
+            self.lanes.close(id);
+        }
+        match client.leave() {
+            Ok(closing) => {
+                // The group may wait for an answer of ours; now any answer gives all back.
+                if let Err(trouble) = client.assign(None) {
+                    tracing::debug!(error = %trouble, "leaving the group");
+                }
+                let mut has_left = false;
+                while !has_left && Instant::now() < deadline {
+                    has_left = closing.serve(Duration::from_millis(20));
+                }
+                if !has_left {
+                    tracing::warn!("the group could not be left in time");
+                }
+            }
+            Err(trouble) => tracing::debug!(error = %trouble, "not leaving the group"),
+        }
+        // The end of librdkafka's threads has no deadline of its own.
+        let (done, wait) = mpsc::channel::<()>();
+        self.messages.clear();
+        let ending = thread::spawn(move || {
+            if let Some(placing) = placing
+                && placing.join().is_err()
+            {
+                tracing::error!("the placement panicked");
+            }
+            drop(client);
+            drop(done);
+        });
+        let left = deadline.saturating_duration_since(Instant::now());
+        if wait.recv_timeout(left) == Err(mpsc::RecvTimeoutError::Disconnected)
+            && ending.join().is_err()
+        {
+            tracing::error!("the end of the client panicked");
+        }
+    }
+
+    /// Makes a waiting fetch return early, from any thread.
+    #[must_use]
+    pub fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
+    /// One lane as it is now.
+    #[must_use]
+    pub fn lane(&self, lane: LaneId) -> Option<LaneInfo> {
+        self.lanes.get(lane).map(|lane| self.info(lane))
+    }
+
+    /// The source as it is now; asks no broker.
+    #[must_use]
+    pub fn status(&self) -> SourceStatus {
+        let mut lanes = self
+            .lanes
+            .iter()
+            .map(|lane| self.info(lane))
+            .collect::<Vec<_>>();
+        lanes.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
+        let membership = &self.membership;
+        SourceStatus {
+            connected: self.watch.connected,
+            error: membership
+                .trouble
+                .clone()
+                .or_else(|| self.watch.error.clone()),
+            rebalancing: membership.is_rebalancing(),
+            lanes,
+            missing_topics: self.watch.missing.clone(),
+            rebalances: membership.rebalances,
+            rebalancing_time: membership.rebalancing_time,
+            lost_ranges: membership.lost_ranges.clone(),
+            made_anew: membership.made_anew,
+        }
+    }
+
+    fn info(&self, lane: &Lane) -> LaneInfo {
+        let partition = lane.partition.number;
+        let client = self.client.as_deref();
+        let fetched = client.and_then(|client| client.watermarks(&lane.c_topic, partition));
+        let end = fetched
+            .map_or(0, |(_, high)| high.cast_unsigned())
+            .max(lane.end);
+        LaneInfo {
+            lane: lane.id,
+            topic: lane.partition.topic.to_string(),
+            partition,
+            next: Position(lane.next),
+            committed: Position(lane.committed),
+            lag: end.saturating_sub(lane.committed),
+            paused: lane.paused,
+            error: match &lane.state {
+                State::Stuck { reason, .. } | State::OutOfRange { reason } => Some(reason.clone()),
+                State::Open | State::Ending => None,
+            },
+        }
+    }
+
+    /// One look at everything that may have happened; waits for nothing.
+    fn turn(&mut self, batch: usize, events: &mut Vec<Event>) {
+        events.append(&mut self.answers);
+        let Some(client) = self.client.clone().filter(|_| !self.is_dead) else {
+            return;
+        };
+        client.consume(&mut self.messages, batch);
+        // Before the records: a lane that was revoked while they were collected takes none.
+        for notice in client.take_notices() {
+            self.take_notice(&client, notice, events);
+        }
+        if !self.messages.is_empty() {
+            let reports = self.intake.take(&self.messages, &mut self.lanes, events);
+            self.messages.clear();
+            for (partition, trouble) in reports {
+                self.report(
+                    &client,
+                    partition.map(|one| one.topic.to_string()),
+                    &trouble,
+                    events,
+                );
+            }
+        }
+        if self.is_dead {
+            return;
+        }
+        let now = Instant::now();
+        self.membership.turn(&client, &mut self.lanes, events, now);
+        self.retry_stuck(&client, now);
+        if self.next_positions.is_none_or(|next| next <= now) {
+            self.next_positions = Some(now + POSITIONS_EVERY);
+            self.pass_control_records(&client, events);
+        }
+        let topics = self.topics.iter().map(String::as_str).collect::<Vec<_>>();
+        self.watch.turn(&client, &topics, now);
+    }
+
+    fn take_notice(&mut self, client: &Arc<Client>, notice: Notice, events: &mut Vec<Event>) {
+        match notice {
+            Notice::Rebalance(rebalance) => {
+                self.watch.answered();
+                self.membership
+                    .rebalance(client, &mut self.lanes, rebalance, events);
+            }
+            Notice::Committed { ticket, result } => {
+                let positions = self.commits.remove(&ticket).unwrap_or_default();
+                if result.is_ok() {
+                    for (id, position) in positions {
+                        if let Some(lane) = self.lanes.get_mut(id) {
+                            lane.committed = position.0;
+                        }
+                    }
+                }
+                events.push(Event::Committed {
+                    ok: result.is_ok(),
+                    error: result.err().map(|trouble| trouble.text),
+                });
+            }
+            Notice::Error(trouble) => self.report(client, None, &trouble, events),
+        }
+    }
+
+    /// An error that concerns no lane's position.
+    fn report(
+        &mut self,
+        client: &Client,
+        topic: Option<String>,
+        trouble: &Trouble,
+        events: &mut Vec<Event>,
+    ) {
+        match trouble.code {
+            Code::Fatal => {
+                let cause = client.fatal_error().unwrap_or_else(|| trouble.clone());
+                self.die(cause, events);
+            }
+            Code::PollExceeded => tracing::warn!(error = %trouble, "too long between two fetches"),
+            // The watch asks for missing topics by itself.
+            Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => {
+                tracing::debug!(topic, error = %trouble, "a topic is missing");
+            }
+            _ => self.watch.note(trouble),
+        }
+    }
+
+    fn die(&mut self, cause: Trouble, events: &mut Vec<Event>) {
+        if mem::replace(&mut self.is_dead, true) {
+            return;
+        }
+        membership::end_all(&mut self.lanes, events);
+        self.watch.error = Some(cause.text.clone());
+        let twice = matches!(
+            cause.code,
+            Code::FencedInstanceId | Code::UnreleasedInstanceId
+        );
+        events.push(Event::Fatal(match self.static_id.clone() {
+            Some(id) if twice => SourceError::Fenced { id },
+            _ => SourceError::Refused(cause.text),
+        }));
+    }
+
+    /// Reads again where something could not be read.
+    fn retry_stuck(&mut self, client: &Client, now: Instant) {
+        let mut list = Offsets::new();
+        for lane in self.lanes.iter_mut() {
+            if matches!(lane.state, State::Stuck { until, .. } if until <= now) {
+                lane.state = State::Open;
+                let next = Some(lane.next.cast_signed());
+                list.add(&lane.partition.topic, lane.partition.number, next, None);
+            }
+        }
+        if !list.is_empty()
+            && let Err(trouble) = client.seek(&mut list)
+        {
+            tracing::warn!(error = %trouble, "cannot seek back");
+        }
+    }
+
+    /// Control records and aborted transactions are passed without being handed out; behind the
+    /// last of them a position must still become one that can be committed.
+    fn pass_control_records(&mut self, client: &Client, events: &mut Vec<Event>) {
+        let open = self.lanes.iter().filter(|lane| lane.is_open());
+        let mut list = Offsets::of(open.map(|lane| &lane.partition));
+        if list.is_empty() {
+            return;
+        }
+        client.position(&mut list);
+        for entry in list.entries() {
+            let Ok(position) = u64::try_from(entry.offset) else {
+                continue;
+            };
+            let lane = self.lanes.find_mut(entry.topic, entry.partition);
+            if let Some(lane) = lane.filter(|lane| lane.next < position) {
+                lane.next = position;
+                events.push(Event::Fetched {
+                    lane: lane.id,
+                    arena: Arena::new(),
+                    next: Position(position),
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,432 @@
+//! Our part in the group: takes what it assigns, gives back what it revokes.
+//!
+//! librdkafka asks by its rebalance callback and then waits, with every partition of ours paused,
+//! until it is answered by `assign` or `unassign`. The callback only records; the answer is given
+//! between two batch calls: for an assignment once the starts are known and committed, for a
+//! revocation once the driver has released the lanes.
+
+use std::collections::BTreeSet;
+use std::mem;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use data_bridge_core::units::{LaneId, Position};
+
+use super::assignment::Assignment;
+use super::client::{Change, Client, Offsets, Rebalance};
+use super::event::{Event, LostRange};
+use super::lane::{Lanes, State};
+use super::partition::TopicPartition;
+use super::placement::{Ask, Outcome, Placed, Placement, Terms};
+use super::start::Reason;
+use super::waker::Waker;
+
+/// Pause before what could not be placed is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(super) struct Membership {
+    terms: Terms,
+    waker: Waker,
+    assignment: Assignment,
+    placement: Option<(Placement, Purpose)>,
+    revocation: Option<Revocation>,
+    /// Assigned by the group and without a start yet.
+    unplaced: Vec<Ask>,
+    retry_at: Option<Instant>,
+    /// Partitions that librdkafka keeps paused, even when they are assigned anew.
+    paused: BTreeSet<TopicPartition>,
+    /// Since when partitions stand still for the group.
+    waiting_since: Option<Instant>,
+    pub(super) trouble: Option<String>,
+    pub(super) rebalances: u64,
+    pub(super) rebalancing_time: Duration,
+    pub(super) lost_ranges: Vec<LostRange>,
+    pub(super) made_anew: u64,
+}
+
+/// Whether the group waits for a placement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// It is the answer to an assignment.
+    Answer,
+    /// The group was answered; this mends what was left.
+    Mend,
+}
+
+/// Lanes that the driver has not released yet, and what is given back once it has.
+#[derive(Debug)]
+struct Revocation {
+    waiting: BTreeSet<LaneId>,
+    partitions: Vec<TopicPartition>,
+}
+
+impl Membership {
+    pub(super) fn new(terms: Terms, waker: Waker) -> Self {
+        Self {
+            terms,
+            waker,
+            assignment: Assignment::default(),
+            placement: None,
+            revocation: None,
+            unplaced: Vec::new(),
+            retry_at: None,
+            paused: BTreeSet::new(),
+            waiting_since: None,
+            trouble: None,
+            rebalances: 0,
+            rebalancing_time: Duration::ZERO,
+            lost_ranges: Vec::new(),
+            made_anew: 0,
+        }
+    }
+
+    /// Whether the group waits for us.
+    pub(super) fn is_rebalancing(&self) -> bool {
+        self.waiting_since.is_some() || !self.unplaced.is_empty()
+    }
+
+    pub(super) fn rebalance(
+        &mut self,
+        client: &Arc<Client>,
+        lanes: &mut Lanes,
+        rebalance: Rebalance,
+        events: &mut Vec<Event>,
+    ) {
+        let Rebalance { change, partitions } = rebalance;
+        tracing::info!(
+            ?change,
+            partitions = partitions.len(),
+            "the group rebalances"
+        );
+        self.waiting_since.get_or_insert_with(Instant::now);
+        if let Some((placement, _)) = self.placement.take() {
+            let (asked, _) = placement.cancel();
+            // Lanes that read already are asked for again by their state.
+            self.unplaced
+                .extend(asked.into_iter().filter(|ask| ask.reading.is_none()));
+        }
+        match change {
+            Change::Assign => self.assign(client, lanes, partitions, events),
+            Change::Revoke => self.revoke(client, lanes, partitions, events),
+            Change::Lost => self.lose(client, lanes, &partitions, events),
+        }
+    }
+
+    fn assign(
+        &mut self,
+        client: &Arc<Client>,
+        lanes: &mut Lanes,
+        partitions: Vec<TopicPartition>,
+        events: &mut Vec<Event>,
+    ) {
+        self.rebalances += 1;
+        if !client.is_cooperative() {
+            // The list is the whole assignment; lanes that are still there were not revoked.
+            self.unplaced.clear();
+            end_all(lanes, events);
+        }
+        if partitions.is_empty() {
+            let answer = self.assignment.place(client, &[], lanes);
+            self.answered(answer.err().map(|trouble| trouble.text));
+            return;
+        }
+        let asked = partitions.into_iter().map(|partition| Ask {
+            partition,
+            reading: None,
+        });
+        let placement = Placement::begin(client, &self.terms, asked.collect(), &self.waker);
+        self.placement = Some((placement, Purpose::Answer));
+    }
+
+    fn revoke(
+        &mut self,
+        client: &Client,
+        lanes: &mut Lanes,
+        partitions: Vec<TopicPartition>,
+        events: &mut Vec<Event>,
+    ) {
+        self.unplaced
+            .retain(|ask| !partitions.contains(&ask.partition));
+        let mut waiting = BTreeSet::new();
+        let mut told = Vec::new();
+        for partition in &partitions {
+            let Some(lane) = lanes.find_mut(&partition.topic, partition.number) else {
+                continue;
+            };
+            waiting.insert(lane.id);
+            if mem::replace(&mut lane.state, State::Ending) != State::Ending {
+                told.push(lane.id);
+            }
+        }
+        if !told.is_empty() {
+            events.push(Event::Revoked { lanes: told });
+        }
+        self.revocation = Some(Revocation {
+            waiting,
+            partitions,
+        });
+        self.give_back_if_released(client);
+    }
+
+    fn lose(
+        &mut self,
+        client: &Client,
+        lanes: &mut Lanes,
+        partitions: &[TopicPartition],
+        events: &mut Vec<Event>,
+    ) {
+        self.unplaced
+            .retain(|ask| !partitions.contains(&ask.partition));
+        self.revocation = None;
+        let mut lost = Vec::new();
+        for partition in partitions {
+            if let Some(id) = lanes.find(&partition.topic, partition.number) {
+                lanes.close(id);
+                lost.push(id);
+            }
+        }
+        tracing::warn!(
+            lanes = lost.len(),
+            "the group gave our partitions to others"
+        );
+        if !lost.is_empty() {
+            events.push(Event::Lost { lanes: lost });
+        }
+        let answer = self.assignment.give_back(client, partitions);
+        self.answered(answer.err().map(|trouble| trouble.text));
+    }
+
+    /// The driver is done with lanes that were revoked.
+    pub(super) fn release(&mut self, client: &Client, lanes: &mut Lanes, released: &[LaneId]) {
+        for id in released {
+            if lanes
+                .get(*id)
+                .is_none_or(|lane| lane.state != State::Ending)
+            {
+                continue;
+            }
+            let Some(lane) = lanes.close(*id) else {
+                continue;
+            };
+            let revocation = self.revocation.as_mut();
+            if !revocation.is_some_and(|revocation| revocation.waiting.remove(id)) {
+                // It ended because its topic is another one: the partition is still ours.
+                self.unplaced.push(Ask {
+                    partition: lane.partition,
+                    reading: None,
+                });
+            }
+        }
+        self.give_back_if_released(client);
+    }
+
+    fn give_back_if_released(&mut self, client: &Client) {
+        let done = |revocation: &mut Revocation| revocation.waiting.is_empty();
+        if let Some(revocation) = self.revocation.take_if(done) {
+            let answer = self.assignment.give_back(client, &revocation.partitions);
+            self.answered(answer.err().map(|trouble| trouble.text));
+        }
+    }
+
+    /// Takes the result of a placement, and begins the next one where something is to be mended.
+    pub(super) fn turn(
+        &mut self,
+        client: &Arc<Client>,
+        lanes: &mut Lanes,
+        events: &mut Vec<Event>,
+        now: Instant,
+    ) {
+        if let Some((placement, purpose)) = &mut self.placement {
+            let Some(outcome) = placement.try_finish() else {
+                return;
+            };
+            let purpose = *purpose;
+            self.placement = None;
+            self.take(client, lanes, outcome, purpose, events, now);
+        }
+        if self.revocation.is_some() || self.retry_at.is_some_and(|at| at > now) {
+            return;
+        }
+        self.retry_at = None;
+        let mut asked = mem::take(&mut self.unplaced);
+        asked.extend(lanes.iter().filter_map(|lane| match lane.state {
+            State::OutOfRange { .. } => Some(Ask {
+                partition: lane.partition.clone(),
+                reading: Some((lane.next, lane.mark.clone())),
+            }),
+            State::Open | State::Stuck { .. } | State::Ending => None,
+        }));
+        if !asked.is_empty() {
+            let placement = Placement::begin(client, &self.terms, asked, &self.waker);
+            self.placement = Some((placement, Purpose::Mend));
+        }
+    }
+
+    fn take(
+        &mut self,
+        client: &Arc<Client>,
+        lanes: &mut Lanes,
+        outcome: Outcome,
+        purpose: Purpose,
+        events: &mut Vec<Event>,
+        now: Instant,
+    ) {
+        let mut starts = Vec::new();
+        let mut fresh = Vec::new();
+        for placed in outcome.placed {
+            self.count(&placed);
+            let TopicPartition { topic, number } = &placed.partition;
+            match lanes.find_mut(topic, *number) {
+                None => {
+                    starts.push((placed.partition.clone(), placed.start.offset));
+                    fresh.push(placed);
+                }
+                Some(lane)
+                    if matches!(placed.start.reason, Reason::MadeAnew | Reason::Truncated) =>
+                {
+                    // Positions go back: another lane begins once this one is released.
+                    lane.state = State::Ending;
+                    events.push(Event::Revoked {
+                        lanes: vec![lane.id],
+                    });
+                }
+                Some(lane) => {
+                    lane.next = placed.start.offset;
+                    lane.state = State::Open;
+                    starts.push((placed.partition, placed.start.offset));
+                }
+            }
+        }
+        if purpose == Purpose::Answer || !starts.is_empty() {
+            self.unpause(client, &fresh);
+            let placed = self.assignment.place(client, &starts, lanes);
+            if let Err(trouble) = placed {
+                tracing::error!(error = %trouble, "partitions cannot be assigned");
+                self.trouble = Some(trouble.text);
+                self.leave_over(fresh.into_iter().map(|placed| Ask {
+                    partition: placed.partition,
+                    reading: None,
+                }));
+                self.retry_at = Some(now + AGAIN);
+                return;
+            }
+        }
+        for placed in fresh {
+            let (topic, partition) = (placed.partition.topic.to_string(), placed.partition.number);
+            let start = placed.start;
+            let lane = lanes.open(placed.partition, start.offset, placed.end, start.mark);
+            events.push(Event::Assigned {
+                lane,
+                topic,
+                partition,
+                start: Position(start.offset),
+            });
+        }
+        if !outcome.left.is_empty() {
+            tracing::warn!(
+                partitions = outcome.left.len(),
+                error = outcome.trouble,
+                "partitions have no start yet"
+            );
+            self.retry_at = Some(now + AGAIN);
+        }
+        self.leave_over(outcome.left);
+        if purpose == Purpose::Answer {
+            self.answered(outcome.trouble);
+        } else {
+            self.trouble = outcome.trouble;
+        }
+    }
+
+    fn leave_over(&mut self, left: impl IntoIterator<Item = Ask>) {
+        let left = left.into_iter().filter(|ask| ask.reading.is_none());
+        self.unplaced.extend(left);
+    }
+
+    fn count(&mut self, placed: &Placed) {
+        if let Some(lost) = &placed.start.lost {
+            self.lost_ranges.push(LostRange {
+                topic: placed.partition.topic.to_string(),
+                partition: placed.partition.number,
+                offsets: lost.clone(),
+            });
+        }
+        if placed.start.reason == Reason::MadeAnew {
+            self.made_anew += 1;
+        }
+    }
+
+    /// A pause outlives the assignment it was made for.
+    fn unpause(&mut self, client: &Client, fresh: &[Placed]) {
+        let paused = fresh.iter().map(|placed| &placed.partition);
+        let paused = paused.filter(|one| self.paused.contains(*one));
+        let mut list = Offsets::of(paused);
+        if !list.is_empty() {
+            client.resume(&mut list);
+            for placed in fresh {
+                self.paused.remove(&placed.partition);
+            }
+        }
+    }
+
+    pub(super) fn pause(&mut self, client: &Client, lanes: &mut Lanes, pause: &[LaneId]) {
+        let mut list = Offsets::new();
+        for id in pause {
+            if let Some(lane) = lanes.get_mut(*id).filter(|lane| !lane.paused) {
+                lane.paused = true;
+                self.paused.insert(lane.partition.clone());
+                list.add(&lane.partition.topic, lane.partition.number, None, None);
+            }
+        }
+        if !list.is_empty() {
+            client.pause(&mut list);
+        }
+    }
+
+    pub(super) fn resume(&mut self, client: &Client, lanes: &mut Lanes, resume: &[LaneId]) {
+        let mut list = Offsets::new();
+        for id in resume {
+            if let Some(lane) = lanes.get_mut(*id).filter(|lane| lane.paused) {
+                lane.paused = false;
+                self.paused.remove(&lane.partition);
+                list.add(&lane.partition.topic, lane.partition.number, None, None);
+            }
+        }
+        if !list.is_empty() {
+            client.resume(&mut list);
+        }
+    }
+
+    /// Nothing more is asked or answered; the thread that still asks, if any.
+    pub(super) fn end(&mut self) -> Option<JoinHandle<()>> {
+        self.unplaced.clear();
+        self.revocation = None;
+        self.waiting_since = None;
+        let (placement, _) = self.placement.take()?;
+        let (_, thread) = placement.cancel();
+        Some(thread)
+    }
+
+    fn answered(&mut self, trouble: Option<String>) {
+        if let Some(trouble) = &trouble {
+            tracing::warn!(error = trouble, "the answer to the group");
+        }
+        self.trouble = trouble;
+        if let Some(since) = self.waiting_since.take() {
+            self.rebalancing_time += since.elapsed();
+        }
+    }
+}
+
+/// Ends every lane at once; the driver is told.
+pub(super) fn end_all(lanes: &mut Lanes, events: &mut Vec<Event>) {
+    let ids = lanes.ids();
+    for id in &ids {
+        lanes.close(*id);
+    }
+    if !ids.is_empty() {
+        events.push(Event::Lost { lanes: ids });
+    }
+}

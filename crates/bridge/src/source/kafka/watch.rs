@@ -1,0 +1,102 @@
+//! Whether the cluster answers, and which topics are missing.
+
+use std::time::{Duration, Instant};
+
+use super::client::{Asked, Client, Code, Trouble};
+
+/// How often the topics are asked for, as librdkafka's own metadata.
+const EVERY: Duration = Duration::from_secs(10);
+/// How often while something is missing.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How long one question waits for a broker.
+const WITHIN: Duration = Duration::from_secs(5);
+
+/// The view of the cluster.
+#[derive(Default)]
+pub(super) struct Watch {
+    asked: Option<Asked>,
+    next: Option<Instant>,
+    pub(super) connected: bool,
+    pub(super) error: Option<String>,
+    pub(super) missing: Vec<String>,
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watch")
+            .field("connected", &self.connected)
+            .field("error", &self.error)
+            .field("missing", &self.missing)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Watch {
+    /// Takes the answer to the last question and asks the next when it is time; never waits.
+    pub(super) fn turn(&mut self, client: &Client, topics: &[&str], now: Instant) {
+        if let Some(asked) = &self.asked {
+            let Some(answer) = asked.topics(Duration::ZERO) else {
+                return;
+            };
+            self.asked = None;
+            match answer {
+                Ok(facts) => {
+                    self.answered();
+                    self.missing.clear();
+                    for topic in facts {
+                        match topic.error {
+                            Some(trouble) if trouble.code == Code::UnknownTopicOrPartition => {
+                                self.missing.push(topic.name);
+                            }
+                            Some(trouble) => {
+                                self.error = Some(format!("topic {}: {trouble}", topic.name));
+                            }
+                            None => {}
+                        }
+                    }
+                }
+                Err(trouble) => {
+                    self.connected = false;
+                    self.error.get_or_insert(trouble.text);
+                }
+            }
+            let settled = self.connected && self.missing.is_empty() && self.error.is_none();
+            self.next = Some(now + if settled { EVERY } else { AGAIN });
+        }
+        if self.next.is_none_or(|next| next <= now) && !topics.is_empty() {
+            self.asked = Some(client.ask_topics(topics, WITHIN));
+        }
+    }
+
+    /// A broker has answered.
+    pub(super) fn answered(&mut self) {
+        if !self.connected {
+            tracing::info!("Kafka answers");
+        }
+        self.connected = true;
+        self.error = None;
+    }
+
+    /// Something went wrong that librdkafka goes on trying.
+    pub(super) fn note(&mut self, trouble: &Trouble) {
+        match trouble.code {
+            Code::AllBrokersDown => {
+                if self.connected {
+                    tracing::warn!(error = %trouble, "no broker answers");
+                }
+                self.connected = false;
+                self.error.get_or_insert_with(|| trouble.text.clone());
+                // Ask at once, so that the answer tells when one is back.
+                if self.asked.is_none() {
+                    self.next = None;
+                }
+            }
+            _ => {
+                if self.error.as_deref() != Some(&trouble.text) {
+                    tracing::warn!(error = %trouble, "Kafka");
+                }
+                self.error = Some(trouble.text.clone());
+            }
+        }
+    }
+}
