@@ -1,0 +1,128 @@
+//! What can be wrong with a message.
+
+use std::fmt;
+
+use crate::plan::Kind;
+
+/// Why a planted message is bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Flaw {
+    /// The payload ends too early.
+    Truncated,
+    /// The payload breaks the grammar of JSON: a trailing comma, `01.5`, a key without quotes.
+    Syntax,
+    /// Bytes after the object.
+    TrailingBytes,
+    /// JSON, but not an object.
+    NotAnObject,
+    /// Random bytes.
+    Garbage,
+    /// A payload of no bytes.
+    EmptyValue,
+    /// No payload.
+    Tombstone,
+    /// Objects in arrays in objects, 10,000 deep.
+    DeepNesting,
+    /// Bytes that are not UTF-8 inside a text.
+    InvalidUtf8,
+    /// A raw control character inside a text.
+    ControlCharacter,
+    /// An escape that does not exist, or half of a surrogate pair.
+    BadEscape,
+    /// A required field is not there.
+    MissingRequired,
+    /// A required field is null.
+    NullRequired,
+    /// A required field is an empty text.
+    EmptyRequired,
+    /// A field is `true`, an object or an array where a number is wanted.
+    WrongType,
+    /// A number is `NaN` or an infinity.
+    NotFinite,
+    /// A number is a text that is no number.
+    NotANumber,
+    /// A number does not fit its column.
+    OutOfRange,
+    /// A whole number has a fraction.
+    Fraction,
+    /// A time that is none.
+    UnreadableTime,
+    /// A time outside of what the route takes.
+    TimeRange,
+    /// A timeframe that nobody knows.
+    UnknownTimeframe,
+    /// An envelope without `data`.
+    NoData,
+}
+
+impl Flaw {
+    /// All flaws.
+    pub const ALL: [Self; 23] = [
+        Self::Truncated,
+        Self::Syntax,
+        Self::TrailingBytes,
+        Self::NotAnObject,
+        Self::Garbage,
+        Self::EmptyValue,
+        Self::Tombstone,
+        Self::DeepNesting,
+        Self::InvalidUtf8,
+        Self::ControlCharacter,
+        Self::BadEscape,
+        Self::MissingRequired,
+        Self::NullRequired,
+        Self::EmptyRequired,
+        Self::WrongType,
+        Self::NotFinite,
+        Self::NotANumber,
+        Self::OutOfRange,
+        Self::Fraction,
+        Self::UnreadableTime,
+        Self::TimeRange,
+        Self::UnknownTimeframe,
+        Self::NoData,
+    ];
+
+    /// Flaws that a message of `kind` can have.
+    #[must_use]
+    pub fn of(kind: Kind) -> &'static [Self] {
+        match kind {
+            // All but the timeframe and the envelope.
+            Kind::Tick => &Self::ALL[..21],
+            Kind::Candle => &Self::ALL[..22],
+            // Nothing but the time of an external is required; it may be absent, too.
+            Kind::EconomicCalendar
+            | Kind::FredEconomic
+            | Kind::CryptoSentiment
+            | Kind::FearGreedIndex
+            | Kind::CommodityPrices
+            | Kind::MarketSessions => &EXTERNAL,
+        }
+    }
+}
+
+static EXTERNAL: [Flaw; 17] = [
+    Flaw::Truncated,
+    Flaw::Syntax,
+    Flaw::TrailingBytes,
+    Flaw::NotAnObject,
+    Flaw::Garbage,
+    Flaw::EmptyValue,
+    Flaw::Tombstone,
+    Flaw::DeepNesting,
+    Flaw::InvalidUtf8,
+    Flaw::ControlCharacter,
+    Flaw::BadEscape,
+    Flaw::MissingRequired,
+    Flaw::NullRequired,
+    Flaw::EmptyRequired,
+    Flaw::UnreadableTime,
+    Flaw::TimeRange,
+    Flaw::NoData,
+];
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}

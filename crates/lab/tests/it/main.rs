@@ -1,0 +1,3 @@
+//! Tests of the lab, seen from outside.
+
+mod generator;
