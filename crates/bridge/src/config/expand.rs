@@ -13,7 +13,10 @@ pub(super) struct Unfilled {
 
 impl Unfilled {
     fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { what: what.into(), hint: hint.into() }
+        Self {
+            what: what.into(),
+            hint: hint.into(),
+        }
     }
 }
 
@@ -117,7 +120,9 @@ fn closing(inside: &str) -> Option<usize> {
 fn is_variable_name(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with(|first: char| first.is_ascii_digit())
-        && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+        && name
+            .chars()
+            .all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
 }
 
 #[cfg(test)]
@@ -128,7 +133,11 @@ mod tests {
         let mut environment = Environment::default();
         environment.variables.insert("NAME".into(), "bridge".into());
         environment.variables.insert("EMPTY".into(), String::new());
-        Expansion { environment: &environment, folder: Path::new("/nowhere") }.expand(text)
+        Expansion {
+            environment: &environment,
+            folder: Path::new("/nowhere"),
+        }
+        .expand(text)
     }
 
     #[test]
@@ -153,8 +162,14 @@ mod tests {
     #[test]
     fn what_cannot_be_filled_is_named() {
         let what = |text| expand(text).unwrap_err().what;
-        assert_eq!(what("${MISSING}"), "the environment variable MISSING is not set");
-        assert_eq!(what("${MISSING:-${OTHER}}"), "the environment variable OTHER is not set");
+        assert_eq!(
+            what("${MISSING}"),
+            "the environment variable MISSING is not set"
+        );
+        assert_eq!(
+            what("${MISSING:-${OTHER}}"),
+            "the environment variable OTHER is not set"
+        );
         assert!(what("${NAME").contains("no end"));
         assert!(what("${a b}").contains("neither"));
         assert!(what("${}").contains("neither"));
@@ -163,12 +178,19 @@ mod tests {
 
     #[test]
     fn a_file_is_read_beside_the_configuration_without_its_last_line_break() {
-        let folder = std::env::temp_dir().join(format!("data-bridge-expand-{}", std::process::id()));
+        let folder =
+            std::env::temp_dir().join(format!("data-bridge-expand-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("password"), "s3 cret\n").unwrap();
         let environment = Environment::default();
-        let expansion = Expansion { environment: &environment, folder: &folder };
-        assert_eq!(expansion.expand("x${file:password}").as_deref(), Ok("xs3 cret"));
+        let expansion = Expansion {
+            environment: &environment,
+            folder: &folder,
+        };
+        assert_eq!(
+            expansion.expand("x${file:password}").as_deref(),
+            Ok("xs3 cret")
+        );
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -70,7 +70,9 @@ impl Kind {
             Self::Text => "a text".to_owned(),
             Self::Name => "a text without blanks, not empty".to_owned(),
             Self::Identifier => "a name of letters, digits, `.`, `_` and `-`".to_owned(),
-            Self::StreamName => "a name without blanks and without `.`, `*`, `>`, `/`, `\\`".to_owned(),
+            Self::StreamName => {
+                "a name without blanks and without `.`, `*`, `>`, `/`, `\\`".to_owned()
+            }
             Self::Filter => {
                 "error, warn, info, debug, trace, or a filter such as info,data_bridge=debug"
                     .to_owned()
@@ -113,7 +115,11 @@ pub(super) fn whole(text: &str, min: i64, max: i64) -> Result<i64, Reason> {
     }
     let too_large = || Some("is out of range".to_owned());
     let number = text.parse::<i64>().ok().ok_or_else(too_large)?;
-    if (min..=max).contains(&number) { Ok(number) } else { Err(too_large()) }
+    if (min..=max).contains(&number) {
+        Ok(number)
+    } else {
+        Err(too_large())
+    }
 }
 
 /// A share: above 0, up to 1.
@@ -170,7 +176,10 @@ pub(super) fn parse_size(text: &str) -> Result<u64, Reason> {
         return Err(reason.filter(|_| !number.is_empty()));
     };
     let bytes = match number.split_once('.') {
-        None => number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor)),
+        None => number
+            .parse::<u64>()
+            .ok()
+            .and_then(|number| number.checked_mul(factor)),
         Some((_, "")) => None,
         // 1.5GiB: few digits are enough, and 15 of them keep the product within 128 bits.
         Some((_, fraction)) if fraction.len() > 15 => None,
@@ -203,22 +212,38 @@ pub fn show_size(bytes: u64) -> String {
         .iter()
         .rev()
         .find(|(_, factor)| bytes >= *factor && bytes.is_multiple_of(*factor))
-        .map_or_else(|| bytes.to_string(), |(unit, factor)| format!("{}{unit}", bytes / factor))
+        .map_or_else(
+            || bytes.to_string(),
+            |(unit, factor)| format!("{}{unit}", bytes / factor),
+        )
 }
 
-const SPANS: [(&str, u64); 6] =
-    [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000), ("w", 604_800_000)];
+const SPANS: [(&str, u64); 6] = [
+    ("ms", 1),
+    ("s", 1_000),
+    ("m", 60_000),
+    ("h", 3_600_000),
+    ("d", 86_400_000),
+    ("w", 604_800_000),
+];
 
 /// A time from `7d`, `12h`, `30m`, `10s`, `500ms`; `0` is zero.
 pub(super) fn span(text: &str) -> Result<Duration, Reason> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }
-    let end = text.find(|letter: char| !letter.is_ascii_digit()).ok_or_else(|| {
-        text.bytes().all(|byte| byte.is_ascii_digit()).then(|| "has no unit".to_owned())
-    })?;
+    let end = text
+        .find(|letter: char| !letter.is_ascii_digit())
+        .ok_or_else(|| {
+            text.bytes()
+                .all(|byte| byte.is_ascii_digit())
+                .then(|| "has no unit".to_owned())
+        })?;
     let (number, unit) = text.split_at(end);
-    let factor = SPANS.iter().find(|(name, _)| *name == unit.trim()).map(|(_, factor)| *factor);
+    let factor = SPANS
+        .iter()
+        .find(|(name, _)| *name == unit.trim())
+        .map(|(_, factor)| *factor);
     number
         .parse::<u64>()
         .ok()
@@ -240,7 +265,10 @@ pub(super) fn show_span(span: Duration) -> String {
         .iter()
         .rev()
         .find(|(_, factor)| millis.is_multiple_of(*factor))
-        .map_or_else(|| format!("{millis}ms"), |(unit, factor)| format!("{}{unit}", millis / factor))
+        .map_or_else(
+            || format!("{millis}ms"),
+            |(unit, factor)| format!("{}{unit}", millis / factor),
+        )
 }
 
 /// `address:port`.
@@ -293,7 +321,9 @@ pub(super) fn host(text: &str) -> Result<(), String> {
     };
     let bracketed = text.starts_with('[');
     let letter_fits = |letter: char| {
-        letter.is_alphanumeric() || matches!(letter, '.' | '-' | '_') || (bracketed && letter == ':')
+        letter.is_alphanumeric()
+            || matches!(letter, '.' | '-' | '_')
+            || (bracketed && letter == ':')
     };
     if name.is_empty() {
         return Err("names no host".to_owned());
@@ -317,7 +347,9 @@ pub(super) fn has_credentials(text: &str) -> bool {
 /// members, at most 249 long.
 pub(super) fn is_identifier(text: &str) -> bool {
     (1..=249).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
 #[cfg(test)]

@@ -87,6 +87,10 @@ impl Batch {
             max_age: values.duration("batch.max_age_ms"),
             inserts_per_second: values.count32("batch.inserts_per_second"),
         };
+        let keys = ["batch.max_rows", "batch.max_bytes", "backpressure.max_rows", "backpressure.max_bytes"];
+        if !values.are_sound(&keys) {
+            return batch;
+        }
         if u64::from(batch.max_rows.get()) > budget.max_rows.get() {
             if values.is_set("batch.max_rows") {
                 values.refuse(
@@ -103,7 +107,10 @@ impl Batch {
             if batch.max_bytes > budget.max_bytes {
                 values.refuse(
                     "batch.max_bytes",
-                    format!("{} never fit into the buffer", show_size(batch.max_bytes.get())),
+                    format!(
+                        "{} never fit into the buffer",
+                        show_size(batch.max_bytes.get())
+                    ),
                     format!(
                         "write at most backpressure.max_bytes, {}",
                         show_size(budget.max_bytes.get())
@@ -127,7 +134,8 @@ impl Backpressure {
             pause_at: values.share("backpressure.pause_at"),
             resume_at: values.share("backpressure.resume_at"),
         };
-        if limits.resume_at >= limits.pause_at {
+        let keys = ["backpressure.pause_at", "backpressure.resume_at"];
+        if limits.resume_at >= limits.pause_at && values.are_sound(&keys) {
             let key = if values.is_set("backpressure.resume_at") {
                 "backpressure.resume_at"
             } else {
@@ -148,10 +156,16 @@ impl Backpressure {
 
 impl Retry {
     pub(super) fn read(values: &mut Values) -> Self {
-        let retry =
-            Self { initial: values.duration("retry.initial_ms"), max: values.duration("retry.max_ms") };
-        if retry.max < retry.initial {
-            let key = if values.is_set("retry.max_ms") { "retry.max_ms" } else { "retry.initial_ms" };
+        let retry = Self {
+            initial: values.duration("retry.initial_ms"),
+            max: values.duration("retry.max_ms"),
+        };
+        if retry.max < retry.initial && values.are_sound(&["retry.initial_ms", "retry.max_ms"]) {
+            let key = if values.is_set("retry.max_ms") {
+                "retry.max_ms"
+            } else {
+                "retry.initial_ms"
+            };
             values.refuse(
                 key,
                 format!(
@@ -178,12 +192,16 @@ impl DeadLetters {
 
 impl Readiness {
     pub(super) fn read(values: &mut Values) -> Self {
-        Self { stall: values.duration("readiness.stall_ms") }
+        Self {
+            stall: values.duration("readiness.stall_ms"),
+        }
     }
 }
 
 impl Shutdown {
     pub(super) fn read(values: &mut Values) -> Self {
-        Self { grace: values.duration("shutdown.grace_ms") }
+        Self {
+            grace: values.duration("shutdown.grace_ms"),
+        }
     }
 }

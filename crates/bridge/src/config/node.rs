@@ -41,7 +41,14 @@ pub(super) struct Entry {
 
 impl Node {
     pub(super) fn scalar(origin: Origin, text: impl Into<String>) -> Self {
-        Self { origin, content: Content::Scalar(text.into()) }
+        Self {
+            origin,
+            content: Content::Scalar(text.into()),
+        }
+    }
+
+    pub(super) fn is_empty_text(&self) -> bool {
+        matches!(&self.content, Content::Scalar(text) if text.is_empty())
     }
 
     /// What stands here, in words.
@@ -64,7 +71,11 @@ pub(super) fn parse(file: &str, text: &str, problems: &mut Vec<Problem>) -> Rc<N
             Ok((event, span)) => tree.take(event, span, problems),
             Err(error) => {
                 let marker = error.marker();
-                let origin = Origin::File { file, line: marker.line(), column: marker.col() + 1 };
+                let origin = Origin::File {
+                    file,
+                    line: marker.line(),
+                    column: marker.col() + 1,
+                };
                 problems.push(unreadable(&origin, &error));
                 break;
             }
@@ -108,12 +119,19 @@ struct Tree {
 
 impl Tree {
     fn new(file: Rc<str>) -> Self {
-        let origin = Origin::File { file: Rc::clone(&file), line: 1, column: 1 };
+        let origin = Origin::File {
+            file: Rc::clone(&file),
+            line: 1,
+            column: 1,
+        };
         Self {
             file,
             open: Vec::new(),
             anchors: BTreeMap::new(),
-            root: Rc::new(Node { origin, content: Content::Empty }),
+            root: Rc::new(Node {
+                origin,
+                content: Content::Empty,
+            }),
             documents: 0,
         }
     }
@@ -129,17 +147,34 @@ impl Tree {
             Event::Scalar(text, style, anchor, _) => {
                 let empty = style == ScalarStyle::Plain
                     && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
-                let content =
-                    if empty { Content::Empty } else { Content::Scalar(text.into_owned()) };
+                let content = if empty {
+                    Content::Empty
+                } else {
+                    Content::Scalar(text.into_owned())
+                };
                 self.close(Node { origin, content }, anchor, problems);
             }
             Event::SequenceStart(_, anchor, _) => {
-                let node = Node { origin, content: Content::List(Vec::new()) };
-                self.open.push(Open { node, anchor, key: None });
+                let node = Node {
+                    origin,
+                    content: Content::List(Vec::new()),
+                };
+                self.open.push(Open {
+                    node,
+                    anchor,
+                    key: None,
+                });
             }
             Event::MappingStart(_, anchor, _) => {
-                let node = Node { origin, content: Content::Map(Vec::new()) };
-                self.open.push(Open { node, anchor, key: None });
+                let node = Node {
+                    origin,
+                    content: Content::Map(Vec::new()),
+                };
+                self.open.push(Open {
+                    node,
+                    anchor,
+                    key: None,
+                });
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 if let Some(open) = self.open.pop() {
@@ -194,7 +229,11 @@ impl Tree {
         match (&mut parent.node.content, parent.key.take()) {
             (Content::List(items), _) => items.push(node),
             (Content::Map(entries), Some((key, key_origin))) => {
-                entries.push(Entry { key, key_origin, value: node });
+                entries.push(Entry {
+                    key,
+                    key_origin,
+                    value: node,
+                });
             }
             (Content::Map(_), None) => {
                 let key = match &node.content {
@@ -243,7 +282,9 @@ mod tests {
         let inner = entries(&kafka.value);
         assert_eq!(inner[1].key_origin.to_string(), "f.yaml:4:3");
         assert_eq!(inner[1].value.origin.to_string(), "f.yaml:4:13");
-        let Content::List(items) = &inner[0].value.content else { panic!("not a list") };
+        let Content::List(items) = &inner[0].value.content else {
+            panic!("not a list")
+        };
         assert_eq!(items[1].origin.to_string(), "f.yaml:3:16");
     }
 
@@ -260,7 +301,11 @@ mod tests {
     fn an_unknown_alias_is_named_without_its_text() {
         let (_, problems) = read("password: *hunter2\n");
         assert_eq!(problems.len(), 1);
-        assert!(!problems[0].to_string().contains("hunter2"), "{}", problems[0]);
+        assert!(
+            !problems[0].to_string().contains("hunter2"),
+            "{}",
+            problems[0]
+        );
     }
 
     #[test]

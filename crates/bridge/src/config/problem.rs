@@ -57,7 +57,12 @@ impl Problem {
         what: impl Into<String>,
         hint: impl Into<String>,
     ) -> Self {
-        Self { origin: origin.clone(), key: key.into(), what: what.into(), hint: hint.into() }
+        Self {
+            origin: origin.clone(),
+            key: key.into(),
+            what: what.into(),
+            hint: hint.into(),
+        }
     }
 
     /// File order: what has no line comes last.

@@ -1,7 +1,7 @@
 //! The reference of all keys, written from the table that the parser reads by.
 
-use super::keys::{Fallback, KEYS, Key, VARIABLES};
 use super::kafka::REFUSED;
+use super::keys::{Fallback, KEYS, Key, VARIABLES};
 
 const HEAD: &str = include_str!("reference/head.md");
 const TAIL: &str = include_str!("reference/tail.md");
@@ -25,7 +25,9 @@ pub fn markdown() -> String {
         }
         out.push_str(&row(key));
     }
-    out.push_str("\n## Environment\n\nStronger than the file; an empty variable counts as not set.\n\n");
+    out.push_str(
+        "\n## Environment\n\nStronger than the file; an empty variable counts as not set.\n\n",
+    );
     out.push_str("| variable | sets |\n|---|---|\n");
     for (variable, path) in VARIABLES {
         out.push_str(&format!("| `{variable}` | `{path}` |\n"));
@@ -51,7 +53,10 @@ fn row(key: &Key) -> String {
         Fallback::Says(text) => text.to_owned(),
     };
     let kind = key.kind.describe().replace('|', "\\|");
-    format!("| `{}` | {kind} | {default} | {} |\n", key.path, key.meaning)
+    format!(
+        "| `{}` | {kind} | {default} | {} |\n",
+        key.path, key.meaning
+    )
 }
 
 #[cfg(test)]

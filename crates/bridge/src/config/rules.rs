@@ -31,12 +31,16 @@ pub(super) fn check(config: &Config, values: &mut Values) {
     if config.nats.enabled {
         check_nats(config, values);
     }
-    config.clickhouse.tls.check(values, "clickhouse.tls.cert_file", "clickhouse.tls.key_file");
+    config.clickhouse.tls.check(
+        values,
+        "clickhouse.tls.cert_file",
+        "clickhouse.tls.key_file",
+    );
 }
 
 fn check_kafka(config: &Config, values: &mut Values) {
     let kafka = &config.kafka;
-    if kafka.topics.is_empty() {
+    if kafka.topics.is_empty() && values.are_sound(&["kafka.topics"]) {
         values.refuse(
             "kafka.topics",
             "names no topic that carries rows",
@@ -56,7 +60,11 @@ fn check_kafka(config: &Config, values: &mut Values) {
     match kafka.group_protocol {
         GroupProtocol::Classic => check_session(kafka, values),
         GroupProtocol::Consumer => {
-            for key in ["kafka.session_timeout_ms", "kafka.heartbeat_interval_ms", "kafka.assignor"] {
+            for key in [
+                "kafka.session_timeout_ms",
+                "kafka.heartbeat_interval_ms",
+                "kafka.assignor",
+            ] {
                 if values.is_set(key) {
                     values.warn(
                         key,
@@ -77,8 +85,15 @@ fn check_session(kafka: &Kafka, values: &mut Values) {
     let session = kafka.session_timeout;
     let ms = |time: Duration| time.as_millis();
     // One lost heartbeat must not end a session; a third is Kafka's own advice.
+    if !values.are_sound(&[SESSION, HEARTBEAT]) {
+        return;
+    }
     if kafka.heartbeat_interval > session / 3 {
-        let key = if values.is_set(HEARTBEAT) { HEARTBEAT } else { SESSION };
+        let key = if values.is_set(HEARTBEAT) {
+            HEARTBEAT
+        } else {
+            SESSION
+        };
         values.refuse(
             key,
             format!(
@@ -86,11 +101,14 @@ fn check_session(kafka: &Kafka, values: &mut Values) {
                 ms(kafka.heartbeat_interval),
                 ms(session)
             ),
-            format!("let {HEARTBEAT} be at most a third of {SESSION}, here {}", ms(session / 3)),
+            format!(
+                "let {HEARTBEAT} be at most a third of {SESSION}, here {}",
+                ms(session / 3)
+            ),
         );
     }
-    if kafka.max_poll_interval < session {
-        let key = "kafka.max_poll_interval_ms";
+    let key = "kafka.max_poll_interval_ms";
+    if kafka.max_poll_interval < session && values.are_sound(&[key]) {
         values.refuse(
             if values.is_set(key) { key } else { SESSION },
             format!(
@@ -101,8 +119,8 @@ fn check_session(kafka: &Kafka, values: &mut Values) {
             format!("let {key} be at least {SESSION}"),
         );
     }
-    if kafka.revoke >= session {
-        let key = "kafka.revoke_ms";
+    let key = "kafka.revoke_ms";
+    if kafka.revoke >= session && values.are_sound(&[key]) {
         values.refuse(
             if values.is_set(key) { key } else { SESSION },
             format!(
@@ -116,14 +134,21 @@ fn check_session(kafka: &Kafka, values: &mut Values) {
     if session < BROKERS_SHORTEST_SESSION {
         values.warn(
             SESSION,
-            format!("{} ms is shorter than brokers accept by default", ms(session)),
+            format!(
+                "{} ms is shorter than brokers accept by default",
+                ms(session)
+            ),
             "write at least 6000, or lower the broker's group.min.session.timeout.ms",
         );
     }
     let fail_over = session + kafka.heartbeat_interval + REBALANCE;
     if fail_over > FAIL_OVER {
         values.warn(
-            if values.is_set(SESSION) { SESSION } else { HEARTBEAT },
+            if values.is_set(SESSION) {
+                SESSION
+            } else {
+                HEARTBEAT
+            },
             format!(
                 "fail-over after a crash takes up to {} s (session + heartbeat + 2 s)",
                 fail_over.as_secs_f64()
@@ -135,15 +160,16 @@ fn check_session(kafka: &Kafka, values: &mut Values) {
 
 fn check_nats(config: &Config, values: &mut Values) {
     let nats = &config.nats;
-    if nats.subjects.is_empty() {
+    if nats.subjects.is_empty() && values.are_sound(&["nats.subjects"]) {
         values.refuse(
             "nats.subjects",
             "names no subject that carries rows",
             "write pattern: route, or remove the key for the subjects of all shipped routes",
         );
     }
-    if nats.mode == NatsMode::JetStream && config.batch.max_age >= nats.ack_wait {
-        let (batch, ack) = ("batch.max_age_ms", "nats.ack_wait_ms");
+    let (batch, ack) = ("batch.max_age_ms", "nats.ack_wait_ms");
+    let overtaken = config.batch.max_age >= nats.ack_wait && values.are_sound(&[batch, ack]);
+    if nats.mode == NatsMode::JetStream && overtaken {
         values.refuse(
             if values.is_set(batch) { batch } else { ack },
             format!(
@@ -154,5 +180,6 @@ fn check_nats(config: &Config, values: &mut Values) {
             format!("let {batch} be well below {ack}"),
         );
     }
-    nats.tls.check(values, "nats.tls.cert_file", "nats.tls.key_file");
+    nats.tls
+        .check(values, "nats.tls.cert_file", "nats.tls.key_file");
 }

@@ -26,19 +26,30 @@ const EXTERNAL: &str = "external";
 
 /// Topics of the shipped routes, with their routes.
 fn shipped_topics() -> BTreeMap<String, String> {
-    let external = EXTERNAL_TYPES.iter().map(|kind| (external_topic(kind), external_route(kind)));
-    [("tick_archive", "ticks"), ("aggregate_archive", "aggregates")]
-        .into_iter()
-        .map(|(topic, route)| (topic.to_owned(), route.to_owned()))
-        .chain(external)
-        .collect()
+    let external = EXTERNAL_TYPES
+        .iter()
+        .map(|kind| (external_topic(kind), external_route(kind)));
+    [
+        ("tick_archive", "ticks"),
+        ("aggregate_archive", "aggregates"),
+    ]
+    .into_iter()
+    .map(|(topic, route)| (topic.to_owned(), route.to_owned()))
+    .chain(external)
+    .collect()
 }
 
 /// Subjects of the shipped routes, with their routes.
 fn shipped_subjects() -> BTreeMap<String, SubjectRoute> {
     BTreeMap::from([
-        ("market.*.tick".to_owned(), SubjectRoute::Named("ticks".to_owned())),
-        ("market.*.*".to_owned(), SubjectRoute::Named("aggregates".to_owned())),
+        (
+            "market.*.tick".to_owned(),
+            SubjectRoute::Named("ticks".to_owned()),
+        ),
+        (
+            "market.*.*".to_owned(),
+            SubjectRoute::Named("aggregates".to_owned()),
+        ),
         ("market.external.*".to_owned(), SubjectRoute::ExternalByType),
     ])
 }
@@ -72,7 +83,9 @@ pub(super) fn topics(values: &mut Values, routes: &[RouteConfig]) -> BTreeMap<St
         Some(entries) => {
             let mut places = BTreeMap::new();
             for entry in entries {
-                let Some((topic, route)) = topic(values, &entry, routes) else { continue };
+                let Some((topic, route)) = topic(values, &entry, routes) else {
+                    continue;
+                };
                 if let Some(first) = places.insert(topic.clone(), entry.key_origin.clone()) {
                     values.problems.push(twice(&entry, PATH, &topic, &first));
                 }
@@ -84,11 +97,15 @@ pub(super) fn topics(values: &mut Values, routes: &[RouteConfig]) -> BTreeMap<St
         for topic in &route.topics {
             let before = topics.insert(topic.clone(), route.name.clone());
             if let Some(before) = before.filter(|before| *before != route.name) {
-                values.problems.push(contradicts(values, PATH, topic, &before, &route.name));
+                values
+                    .problems
+                    .push(contradicts(values, PATH, topic, &before, &route.name));
             }
         }
     }
-    let shown = topics.iter().map(|(topic, route)| (topic.clone(), Shown::Text(route.clone())));
+    let shown = topics
+        .iter()
+        .map(|(topic, route)| (topic.clone(), Shown::Text(route.clone())));
     values.settle(PATH, Shown::Map(shown.collect()));
     topics
 }
@@ -105,7 +122,9 @@ pub(super) fn subjects(
         Some(entries) => {
             let mut places = BTreeMap::new();
             for entry in entries {
-                let Some((subject, route)) = subject(values, &entry, routes) else { continue };
+                let Some((subject, route)) = subject(values, &entry, routes) else {
+                    continue;
+                };
                 if let Some(first) = places.insert(subject.clone(), entry.key_origin.clone()) {
                     values.problems.push(twice(&entry, PATH, &subject, &first));
                 }
@@ -119,7 +138,9 @@ pub(super) fn subjects(
             let before = subjects.insert(subject.clone(), named.clone());
             if let Some(before) = before.filter(|before| *before != named) {
                 let before = before.name().to_owned();
-                values.problems.push(contradicts(values, PATH, subject, &before, &route.name));
+                values
+                    .problems
+                    .push(contradicts(values, PATH, subject, &before, &route.name));
             }
         }
     }
@@ -154,7 +175,10 @@ fn topic(values: &mut Values, entry: &Entry, routes: &[RouteConfig]) -> Option<(
     values.problems.push(Problem::new(
         &entry.value.origin,
         path,
-        format!("the topic's last word `{}` is no type of external event", short(kind)),
+        format!(
+            "the topic's last word `{}` is no type of external event",
+            short(kind)
+        ),
         format!("name the route itself: one of {}", external_routes()),
     ));
     None
@@ -193,7 +217,10 @@ fn subject(
     values.problems.push(Problem::new(
         &entry.value.origin,
         path,
-        format!("the subject's last word `{}` is no type of external event", short(kind)),
+        format!(
+            "the subject's last word `{}` is no type of external event",
+            short(kind)
+        ),
         format!("name the route itself: one of {}", external_routes()),
     ));
     None
@@ -214,7 +241,9 @@ fn pair(
         Content::Empty | Content::List(_) | Content::Map(_) => {
             let what = format!("{} stands where a route belongs", entry.value.shape());
             let hint = format!("write {}: and the name of a route", short(&entry.key));
-            values.problems.push(Problem::new(&entry.value.origin, path, what, hint));
+            values
+                .problems
+                .push(Problem::new(&entry.value.origin, path, what, hint));
             return None;
         }
     };
@@ -224,7 +253,9 @@ fn pair(
     match old_name(&entry.key) {
         Some(OldName::Confirmation) => {
             let (what, hint) = CONFIRMATION;
-            values.warnings.push(Problem::new(&entry.key_origin, path, what, hint));
+            values
+                .warnings
+                .push(Problem::new(&entry.key_origin, path, what, hint));
             return None;
         }
         Some(OldName::Route(route)) if is_target(text) => {
@@ -233,7 +264,10 @@ fn pair(
                 values.warnings.push(Problem::new(
                     &entry.value.origin,
                     path,
-                    format!("is read as in the previous service: topic `{}`", short(text)),
+                    format!(
+                        "is read as in the previous service: topic `{}`",
+                        short(text)
+                    ),
                     format!("to be plain, write {}: {route}", short(text)),
                 ));
             }
@@ -245,11 +279,18 @@ fn pair(
         .chain(routes.iter().map(|route| route.name.clone()))
         .collect::<Vec<_>>();
     let hint = nearest(text, known.iter().map(String::as_str)).map_or_else(
-        || format!("write one of {}, or define it under routes", known.join(", ")),
+        || {
+            format!(
+                "write one of {}, or define it under routes",
+                known.join(", ")
+            )
+        },
         |near| format!("did you mean {near}?"),
     );
     let what = format!("there is no route `{}`", short(text));
-    values.problems.push(Problem::new(&entry.value.origin, path, what, hint));
+    values
+        .problems
+        .push(Problem::new(&entry.value.origin, path, what, hint));
     None
 }
 
@@ -258,7 +299,9 @@ fn pair(
 /// # Errors
 /// What is wrong with it.
 pub(super) fn check_subject(subject: &str) -> Result<(), &'static str> {
-    if subject.is_empty() || subject.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
+    if subject.is_empty()
+        || subject.contains(|letter: char| letter.is_whitespace() || letter.is_control())
+    {
         return Err("is empty or has a blank in it");
     }
     let mut words = subject.split('.').peekable();
@@ -300,8 +343,14 @@ fn contradicts(values: &Values, path: &str, name: &str, before: &str, route: &st
     Problem::new(
         &origin,
         path,
-        format!("`{}` leads to {before}, and routes.{route}.from claims it too", short(name)),
-        format!("let one of the two go, or write {}: {route} under {path}", short(name)),
+        format!(
+            "`{}` leads to {before}, and routes.{route}.from claims it too",
+            short(name)
+        ),
+        format!(
+            "let one of the two go, or write {}: {route} under {path}",
+            short(name)
+        ),
     )
 }
 
@@ -323,7 +372,10 @@ mod tests {
     fn all_shipped_routes_are_subscribed_by_default() {
         let topics = shipped_topics();
         assert_eq!(topics.len(), 8);
-        assert_eq!(topics["market.external.fred_economic"], "external_fred_economic");
+        assert_eq!(
+            topics["market.external.fred_economic"],
+            "external_fred_economic"
+        );
         assert_eq!(topics["tick_archive"], "ticks");
         assert!(topics.values().all(|route| is_shipped(route)));
     }

@@ -131,7 +131,8 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let mut line = String::new();
-        self.rest.format_event(context, Writer::new(&mut line), event)?;
+        self.rest
+            .format_event(context, Writer::new(&mut line), event)?;
         let rest = line.strip_prefix('{').unwrap_or(&line);
         write!(writer, "{{{}{rest}", self.fields)
     }
@@ -165,7 +166,10 @@ mod tests {
     }
 
     fn config() -> Config {
-        let environment = Environment { host_name: "bridge-7".into(), ..Environment::default() };
+        let environment = Environment {
+            host_name: "bridge-7".into(),
+            ..Environment::default()
+        };
         Config::from_defaults(&environment)
     }
 
@@ -203,7 +207,14 @@ mod tests {
 
     #[test]
     fn a_misspelled_level_is_no_filter() {
-        for good in ["info", "INFO", "off", "info,data_bridge=debug", "data_bridge::source=trace", "warn,hyper=error"] {
+        for good in [
+            "info",
+            "INFO",
+            "off",
+            "info,data_bridge=debug",
+            "data_bridge::source=trace",
+            "warn,hyper=error",
+        ] {
             assert_eq!(check_filter(good), Ok(()), "{good}");
         }
         for bad in ["", "inof", "info,debgu", "data_bridge=loud"] {
