@@ -87,6 +87,10 @@ impl Batch {
             max_age: values.duration("batch.max_age_ms"),
             inserts_per_second: values.count32("batch.inserts_per_second"),
         };
+        let keys = ["batch.max_rows", "batch.max_bytes", "backpressure.max_rows", "backpressure.max_bytes"];
+        if !values.are_sound(&keys) {
+            return batch;
+        }
         if u64::from(batch.max_rows.get()) > budget.max_rows.get() {
             if values.is_set("batch.max_rows") {
                 values.refuse(
@@ -130,7 +134,8 @@ impl Backpressure {
             pause_at: values.share("backpressure.pause_at"),
             resume_at: values.share("backpressure.resume_at"),
         };
-        if limits.resume_at >= limits.pause_at {
+        let keys = ["backpressure.pause_at", "backpressure.resume_at"];
+        if limits.resume_at >= limits.pause_at && values.are_sound(&keys) {
             let key = if values.is_set("backpressure.resume_at") {
                 "backpressure.resume_at"
             } else {
@@ -155,7 +160,7 @@ impl Retry {
             initial: values.duration("retry.initial_ms"),
             max: values.duration("retry.max_ms"),
         };
-        if retry.max < retry.initial {
+        if retry.max < retry.initial && values.are_sound(&["retry.initial_ms", "retry.max_ms"]) {
             let key = if values.is_set("retry.max_ms") {
                 "retry.max_ms"
             } else {

@@ -47,6 +47,10 @@ impl Node {
         }
     }
 
+    pub(super) fn is_empty_text(&self) -> bool {
+        matches!(&self.content, Content::Scalar(text) if text.is_empty())
+    }
+
     /// What stands here, in words.
     pub(super) fn shape(&self) -> &'static str {
         match self.content {

@@ -123,7 +123,6 @@ fn shown(node: &Node) -> Shown {
 
 fn route(values: &mut Values, entry: &Entry) -> Option<RouteConfig> {
     let path = join(PATH, &entry.key);
-    let before = values.problems.len();
     if is_shipped(&entry.key) {
         values.problems.push(Problem::new(
             &entry.key_origin,
@@ -146,7 +145,7 @@ fn route(values: &mut Values, entry: &Entry) -> Option<RouteConfig> {
         (topics, from.texts(values, "subjects", check_subject))
     });
     let table = group.text(values, "table").unwrap_or_default();
-    if table.is_empty() && values.problems.len() == before {
+    if table.is_empty() && group.find("table").is_none_or(|node| node.is_empty_text()) {
         values.problems.push(Problem::new(
             &entry.key_origin,
             &path,

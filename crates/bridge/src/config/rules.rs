@@ -40,7 +40,7 @@ pub(super) fn check(config: &Config, values: &mut Values) {
 
 fn check_kafka(config: &Config, values: &mut Values) {
     let kafka = &config.kafka;
-    if kafka.topics.is_empty() {
+    if kafka.topics.is_empty() && values.are_sound(&["kafka.topics"]) {
         values.refuse(
             "kafka.topics",
             "names no topic that carries rows",
@@ -85,6 +85,9 @@ fn check_session(kafka: &Kafka, values: &mut Values) {
     let session = kafka.session_timeout;
     let ms = |time: Duration| time.as_millis();
     // One lost heartbeat must not end a session; a third is Kafka's own advice.
+    if !values.are_sound(&[SESSION, HEARTBEAT]) {
+        return;
+    }
     if kafka.heartbeat_interval > session / 3 {
         let key = if values.is_set(HEARTBEAT) {
             HEARTBEAT
@@ -104,8 +107,8 @@ fn check_session(kafka: &Kafka, values: &mut Values) {
             ),
         );
     }
-    if kafka.max_poll_interval < session {
-        let key = "kafka.max_poll_interval_ms";
+    let key = "kafka.max_poll_interval_ms";
+    if kafka.max_poll_interval < session && values.are_sound(&[key]) {
         values.refuse(
             if values.is_set(key) { key } else { SESSION },
             format!(
@@ -116,8 +119,8 @@ fn check_session(kafka: &Kafka, values: &mut Values) {
             format!("let {key} be at least {SESSION}"),
         );
     }
-    if kafka.revoke >= session {
-        let key = "kafka.revoke_ms";
+    let key = "kafka.revoke_ms";
+    if kafka.revoke >= session && values.are_sound(&[key]) {
         values.refuse(
             if values.is_set(key) { key } else { SESSION },
             format!(
@@ -157,15 +160,16 @@ fn check_session(kafka: &Kafka, values: &mut Values) {
 
 fn check_nats(config: &Config, values: &mut Values) {
     let nats = &config.nats;
-    if nats.subjects.is_empty() {
+    if nats.subjects.is_empty() && values.are_sound(&["nats.subjects"]) {
         values.refuse(
             "nats.subjects",
             "names no subject that carries rows",
             "write pattern: route, or remove the key for the subjects of all shipped routes",
         );
     }
-    if nats.mode == NatsMode::JetStream && config.batch.max_age >= nats.ack_wait {
-        let (batch, ack) = ("batch.max_age_ms", "nats.ack_wait_ms");
+    let (batch, ack) = ("batch.max_age_ms", "nats.ack_wait_ms");
+    let overtaken = config.batch.max_age >= nats.ack_wait && values.are_sound(&[batch, ack]);
+    if nats.mode == NatsMode::JetStream && overtaken {
         values.refuse(
             if values.is_set(batch) { batch } else { ack },
             format!(

@@ -145,7 +145,8 @@ impl Autoscale {
             for_time: values.duration("autoscale.for_s"),
             quiet: values.duration("autoscale.quiet_s"),
         };
-        if autoscale.max < autoscale.min {
+        let sound = values.are_sound(&["autoscale.min", "autoscale.max"]);
+        if autoscale.max < autoscale.min && sound {
             let key = if values.is_set("autoscale.max") {
                 "autoscale.max"
             } else {

@@ -57,6 +57,17 @@ impl Values {
             .is_some_and(|node| !matches!(node.content, Content::Empty))
     }
 
+    /// Whether nothing is wrong with these keys, or below them: then a rule between them has sense.
+    pub(super) fn are_sound(&self, paths: &[&str]) -> bool {
+        let below = |key: &str, path: &str| {
+            key.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        !self
+            .problems
+            .iter()
+            .any(|problem| paths.iter().any(|path| below(&problem.key, path)))
+    }
+
     pub(super) fn refuse(
         &mut self,
         path: &'static str,
