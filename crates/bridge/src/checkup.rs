@@ -6,17 +6,22 @@ use std::time::Duration;
 use data_bridge_core::catalog::{Catalog, Severity, Table};
 use data_bridge_core::verdict::Failure;
 use serde::Serialize;
+use tokio::runtime::Runtime;
 
 use crate::config::{Config, GroupProtocol};
 use crate::routes::{self, RouteError};
 use crate::sink::clickhouse::ClickHouse;
 use crate::sink::tables::{Found, look_at};
+use crate::source::kafka::SourceError;
 use crate::source::kafka::topics::{self, TopicState};
 
 /// The limit for fail-over after `kill -9`; slower settings are warned of.
 const FAIL_OVER: Duration = Duration::from_secs(12);
 /// What reassigning and the first fetch add to session and heartbeat.
 const REASSIGNMENT: Duration = Duration::from_secs(2);
+
+/// How long the cluster may take to answer.
+const KAFKA_LIMIT: Duration = Duration::from_secs(5);
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -61,10 +66,12 @@ impl fmt::Display for Level {
 }
 
 /// Looks at configuration, Kafka, ClickHouse and each table.
-pub async fn look(config: &Config) -> Vec<Finding> {
+///
+/// Blocks for at most a few seconds for each that does not answer.
+pub fn look(config: &Config, runtime: &Runtime) -> Vec<Finding> {
     let mut findings = vec![fail_over(config)];
-    findings.extend(kafka(config).await);
-    findings.extend(clickhouse(config).await);
+    findings.extend(kafka(config));
+    findings.extend(runtime.block_on(clickhouse(config)));
     findings
 }
 
@@ -90,37 +97,34 @@ fn fail_over(config: &Config) -> Finding {
     Finding::new(Level::Ok, SUBJECT, format!("at most {seconds} s after a kill -9"))
 }
 
-async fn kafka(config: &Config) -> Vec<Finding> {
+fn kafka(config: &Config) -> Vec<Finding> {
     if !config.kafka.enabled {
         return vec![Finding::new(Level::Warning, "kafka", "switched off by kafka.enabled: false")];
     }
-    let settings = config.kafka.clone();
-    let instance = config.instance.clone();
-    let described =
-        tokio::task::spawn_blocking(move || topics::describe(&settings, &instance)).await;
     let brokers = &config.kafka.brokers;
-    match described {
-        Ok(Ok(found)) => {
+    match topics::describe(&config.kafka, KAFKA_LIMIT) {
+        Ok(found) => {
             let mut findings = vec![Finding::new(Level::Ok, "kafka", format!("{brokers} answers"))];
-            findings.extend(found.into_iter().map(|(topic, state)| {
-                let subject = format!("topic {topic}");
-                match state {
-                    TopicState::Present { partitions } => {
-                        Finding::new(Level::Ok, subject, format!("{partitions} partitions"))
-                    }
-                    TopicState::Missing => Finding::new(
-                        Level::Problem,
-                        subject,
-                        "does not exist: run `data-bridge init`",
-                    ),
-                }
-            }));
+            findings.extend(found.into_iter().map(topic));
             findings
         }
-        Ok(Err(error)) => {
-            vec![Finding::new(Level::Unreachable, "kafka", format!("{brokers}: {error}"))]
+        Err(error @ SourceError::Unreachable { .. }) => {
+            vec![Finding::new(Level::Unreachable, "kafka", error.to_string())]
         }
         Err(error) => vec![Finding::new(Level::Problem, "kafka", error.to_string())],
+    }
+}
+
+fn topic(topic: TopicState) -> Finding {
+    let subject = format!("topic {}", topic.name);
+    match (topic.partitions, topic.error) {
+        (Some(partitions), _) => {
+            Finding::new(Level::Ok, subject, format!("{partitions} partitions"))
+        }
+        (None, Some(error)) => Finding::new(Level::Problem, subject, error),
+        (None, None) => {
+            Finding::new(Level::Problem, subject, "does not exist: run `data-bridge init`")
+        }
     }
 }
 

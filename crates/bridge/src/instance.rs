@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::pipeline::{Ended, Parts, Pipeline, StopSign};
 use crate::sink::clickhouse::ClickHouse;
 use crate::sink::tables;
-use crate::source::kafka::KafkaSource;
+use crate::source::kafka::{HasRows, KafkaSource};
 use crate::telemetry::board::{Board, Status};
 use crate::telemetry::metrics::Metrics;
 
@@ -109,12 +109,12 @@ fn rows_known(
     clickhouse: &ClickHouse,
     config: &Config,
     catalog: &Arc<data_bridge_core::catalog::Catalog>,
-) -> impl Fn(&str) -> Option<bool> + Send + use<> {
+) -> HasRows {
     let runtime = runtime.handle().clone();
     let clickhouse = clickhouse.clone();
     let catalog = Arc::clone(catalog);
     let topics = config.kafka.topics.clone();
-    move |topic| {
+    Arc::new(move |topic| {
         let route = catalog.route_id(topics.get(topic)?)?;
         let table = catalog.table(catalog.route(route).table);
         let question = tables::holds_rows_of(&clickhouse, table, topic);
@@ -126,7 +126,7 @@ fn rows_known(
             }
             Err(_) => None,
         }
-    }
+    })
 }
 
 /// The HTTP server of the instance.

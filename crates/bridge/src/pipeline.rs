@@ -26,7 +26,7 @@ use self::lanes::{Lane, Lanes};
 use self::report::Report;
 use crate::config::Config;
 use crate::sink::clickhouse::ClickHouse;
-use crate::sink::writers::{Done, Rows, Writers};
+use crate::sink::writers::{Done, Writers};
 use crate::source::kafka::{Event, KafkaSource, SourceError};
 use crate::telemetry::board::Board;
 use crate::telemetry::metrics::Metrics;
@@ -36,6 +36,8 @@ use crate::telemetry::metrics::Metrics;
 const FETCH_RECORDS: usize = 10_000;
 /// Longest wait for records: the batch call returns at its end, so this adds to the linger.
 const LONGEST_WAIT: Duration = Duration::from_millis(10);
+/// Longest time for leaving the group; then the broker finds out by the session time-out.
+const LEAVE_LIMIT: Duration = Duration::from_secs(3);
 /// Inserts that ended and were not looked at yet; the engine has at most four per table under way.
 const DONE_QUEUE: usize = 4_096;
 
@@ -51,7 +53,8 @@ impl StopSign {
         self.raised.store(true, Ordering::Relaxed);
     }
 
-    fn is_raised(&self) -> bool {
+    /// Whether the pipeline was asked to stop.
+    pub(crate) fn is_raised(&self) -> bool {
         self.raised.load(Ordering::Relaxed)
     }
 }
@@ -188,7 +191,7 @@ impl Pipeline {
             self.switch_lanes();
             self.report.turn(self.now(), &self.engine, &self.source, &self.gate_was);
             if let Some(ended) = self.ended.take() {
-                self.source.close(Duration::from_secs(5));
+                self.source.close(Instant::now() + LEAVE_LIMIT);
                 return ended;
             }
         }
