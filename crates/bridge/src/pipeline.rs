@@ -6,9 +6,9 @@ mod lanes;
 mod report;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use data_bridge_core::arena::Arena;
@@ -126,7 +126,9 @@ pub struct Pipeline {
 
 impl std::fmt::Debug for Pipeline {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pipeline").field("stopping", &self.stopping).finish_non_exhaustive()
+        f.debug_struct("Pipeline")
+            .field("stopping", &self.stopping)
+            .finish_non_exhaustive()
     }
 }
 
@@ -134,7 +136,14 @@ impl Pipeline {
     /// A pipeline that begins with [`Self::run`]; looks at the tables from now on.
     #[must_use]
     pub fn new(config: &Config, limits: Limits, parts: Parts) -> Self {
-        let Parts { catalog, source, clickhouse, runtime, board, metrics } = parts;
+        let Parts {
+            catalog,
+            source,
+            clickhouse,
+            runtime,
+            board,
+            metrics,
+        } = parts;
         let (ended, done) = sync_channel(DONE_QUEUE);
         let waker = source.waker();
         let writers = Writers::new(runtime.clone(), clickhouse.clone(), Arc::clone(&catalog), {
@@ -147,7 +156,12 @@ impl Pipeline {
             }
         });
         let gate = Gate::closed_for(&tables_in_use(config, &catalog));
-        runtime.spawn(gate.clone().watch(clickhouse.clone(), Arc::clone(&catalog), move || waker.wake()));
+        runtime.spawn(
+            gate.clone()
+                .watch(clickhouse.clone(), Arc::clone(&catalog), move || {
+                    waker.wake()
+                }),
+        );
         Self {
             began: Instant::now(),
             engine: Engine::new(limits, fastrand::u64(..)),
@@ -189,7 +203,8 @@ impl Pipeline {
             self.tell(Input::Tick);
             self.look_at_gate();
             self.switch_lanes();
-            self.report.turn(self.now(), &self.engine, &self.source, &self.gate_was);
+            self.report
+                .turn(self.now(), &self.engine, &self.source, &self.gate_was);
             if let Some(ended) = self.ended.take() {
                 self.source.close(Instant::now() + LEAVE_LIMIT);
                 return ended;
@@ -203,7 +218,9 @@ impl Pipeline {
 
     fn wait(&self) -> Duration {
         let now = self.now();
-        self.engine.next_wake().map_or(LONGEST_WAIT, |wake| wake.since(now).min(LONGEST_WAIT))
+        self.engine
+            .next_wake()
+            .map_or(LONGEST_WAIT, |wake| wake.since(now).min(LONGEST_WAIT))
     }
 
     fn begin_stop(&mut self) {
@@ -211,12 +228,19 @@ impl Pipeline {
         self.stopping = true;
         let all = self.lanes.ids();
         self.lanes.hold_for_engine(&all, true);
-        self.tell(Input::Stop { deadline: self.now().after(self.grace) });
+        self.tell(Input::Stop {
+            deadline: self.now().after(self.grace),
+        });
     }
 
     fn take_event(&mut self, event: Event) {
         match event {
-            Event::Assigned { lane, topic, partition, start } => {
+            Event::Assigned {
+                lane,
+                topic,
+                partition,
+                start,
+            } => {
                 self.begin_lane(lane, &topic, partition, start);
             }
             Event::Fetched { lane, arena, next } => self.take_chunk(lane, arena, next),
@@ -225,7 +249,10 @@ impl Pipeline {
                 self.tell(Input::Revoked { lanes, deadline });
             }
             Event::Lost { lanes } => {
-                warn!(lanes = lanes.len(), "assignment lost: what is not durable is left to others");
+                warn!(
+                    lanes = lanes.len(),
+                    "assignment lost: what is not durable is left to others"
+                );
                 self.lanes.remove(&lanes);
                 self.tell(Input::Lost { lanes });
             }
@@ -248,7 +275,11 @@ impl Pipeline {
 
     fn begin_lane(&mut self, id: LaneId, topic: &str, partition: i32, start: Position) {
         let origin = format!("kafka:{topic}:{partition}");
-        let Some(route) = self.topics.get(topic).and_then(|name| self.catalog.route_id(name)) else {
+        let Some(route) = self
+            .topics
+            .get(topic)
+            .and_then(|name| self.catalog.route_id(name))
+        else {
             // Only topics with a route are subscribed to.
             error!(topic, "assigned a topic without a route");
             return;
@@ -258,7 +289,11 @@ impl Pipeline {
         let decoder = Decoder::new(Arc::clone(&self.catalog), route, origin.clone());
         info!(lane = %id, topic, partition, start = %start, "partition assigned");
         self.lanes.add(id, Lane::new(origin, table, name, decoder));
-        self.tell(Input::Assigned { lane: id, start, table });
+        self.tell(Input::Assigned {
+            lane: id,
+            start,
+            table,
+        });
         self.hold_closed_tables();
     }
 
@@ -266,31 +301,50 @@ impl Pipeline {
         if self.stopping {
             return;
         }
-        let Some(lane) = self.lanes.get_mut(id) else { return };
-        let Some(receipt) = self.engine.open(id, next, arena.bytes()) else { return };
+        let Some(lane) = self.lanes.get_mut(id) else {
+            return;
+        };
+        let Some(receipt) = self.engine.open(id, next, arena.bytes()) else {
+            return;
+        };
         self.tally.clear();
-        lane.decoder.decode(&arena, wall_clock_ms(), &mut self.blocks, &mut self.tally);
+        lane.decoder
+            .decode(&arena, wall_clock_ms(), &mut self.blocks, &mut self.tally);
         self.report.decoded(lane, &arena, &self.tally);
-        let held = Held { origin: lane.origin.clone(), route: lane.route.clone(), arena };
+        let held = Held {
+            origin: lane.origin.clone(),
+            route: lane.route.clone(),
+            arena,
+        };
         self.arenas.insert(receipt.chunk(), held);
         let parts: Vec<Part> = self.tally.parts.clone();
         self.tell(Input::Decoded { receipt, parts });
     }
 
     fn take_done(&mut self, done: Done) {
-        let Done { batch, table, block, rows, bytes, elapsed, result } = done;
+        let Done {
+            batch,
+            table,
+            block,
+            rows,
+            bytes,
+            elapsed,
+            result,
+        } = done;
         let name = &self.catalog.table(table).name;
         match result {
             Ok(()) => {
                 debug!(%batch, table = name, rows = rows.len(), bytes, ?elapsed, "batch inserted");
-                self.report.inserted(batch, table, rows.len(), elapsed, wall_clock_ms());
+                self.report
+                    .inserted(batch, table, rows.len(), elapsed, wall_clock_ms());
                 if let Ok(block) = Arc::try_unwrap(block) {
                     self.blocks.recycle(block);
                 }
                 self.tell(Input::Durable { batch });
             }
             Err(failure) => {
-                self.report.insert_failed(batch, table, rows.len(), &failure);
+                self.report
+                    .insert_failed(batch, table, rows.len(), &failure);
                 self.batches.put_back(batch, block, rows);
                 self.tell(Input::Failed { batch, failure });
             }
@@ -313,8 +367,17 @@ impl Pipeline {
         match output {
             Output::Seal { batch, shelf } => self.seal(batch, shelf),
             Output::Send { batch, shelf, .. } => self.send(batch, shelf),
-            Output::Split { batch, at, left, right } => self.batches.split(batch, at, left, right),
-            Output::Bury { batch, failure, attempts } => self.bury(batch, &failure, attempts),
+            Output::Split {
+                batch,
+                at,
+                left,
+                right,
+            } => self.batches.split(batch, at, left, right),
+            Output::Bury {
+                batch,
+                failure,
+                attempts,
+            } => self.bury(batch, &failure, attempts),
             Output::Forget { batch } => self.batches.forget(batch),
             Output::Free { chunk } => {
                 self.arenas.remove(&chunk);
@@ -337,7 +400,10 @@ impl Pipeline {
                 error!(table, error = %failure, "table cannot be written; its route is paused");
             }
             Output::TableResumed { table } => {
-                info!(table = self.catalog.table(table).name, "table can be written again");
+                info!(
+                    table = self.catalog.table(table).name,
+                    "table can be written again"
+                );
             }
             Output::Stopped { open_chunks: 0 } => self.ended = Some(Ended::Drained),
             Output::Stopped { open_chunks } => {
@@ -370,8 +436,9 @@ impl Pipeline {
             unreachable!("batch {batch} is buried while no writer has it, and knows its origin")
         };
         let held = self.arenas.values().filter(|held| held.origin == origin);
-        let Some((held, record)) =
-            held.filter_map(|held| Some((held, held.arena.find(position)?))).next()
+        let Some((held, record)) = held
+            .filter_map(|held| Some((held, held.arena.find(position)?)))
+            .next()
         else {
             unreachable!("the arena of {origin} at {position} lives until its chunk settles")
         };
@@ -409,7 +476,8 @@ impl Pipeline {
     fn hold_closed_tables(&mut self) {
         let closed = &self.gate_was;
         let letters = closed.contains_key(&self.catalog.dead_letters());
-        self.lanes.hold_for_gate(|table| letters || closed.contains_key(&table));
+        self.lanes
+            .hold_for_gate(|table| letters || closed.contains_key(&table));
     }
 
     fn switch_lanes(&mut self) {
@@ -439,6 +507,8 @@ fn tables_in_use(config: &Config, catalog: &Catalog) -> Vec<TableId> {
 }
 
 fn wall_clock_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

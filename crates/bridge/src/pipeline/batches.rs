@@ -37,13 +37,17 @@ impl Batches {
             unreachable!("batch {batch} is split after a writer gave it back")
         };
         let middle = rows.start + at;
-        self.held.insert(left, Rows::Again(Arc::clone(&block), rows.start..middle));
-        self.held.insert(right, Rows::Again(block, middle..rows.end));
+        self.held
+            .insert(left, Rows::Again(Arc::clone(&block), rows.start..middle));
+        self.held
+            .insert(right, Rows::Again(block, middle..rows.end));
     }
 
     /// Where the only row of a batch that was refused came from.
     pub(super) fn origin(&self, batch: BatchId) -> Option<(String, Position)> {
-        let Rows::Again(block, rows) = self.held.get(&batch)? else { return None };
+        let Rows::Again(block, rows) = self.held.get(&batch)? else {
+            return None;
+        };
         let (origin, position) = block.origin(rows.start)?;
         Some((origin.to_owned(), position))
     }

@@ -90,7 +90,11 @@ impl Lanes {
                 continue;
             }
             lane.paused = wanted;
-            if wanted { switches.pause.push(*id) } else { switches.resume.push(*id) }
+            if wanted {
+                switches.pause.push(*id)
+            } else {
+                switches.resume.push(*id)
+            }
         }
         switches
     }
