@@ -87,7 +87,12 @@ impl Batch {
             max_age: values.duration("batch.max_age_ms"),
             inserts_per_second: values.count32("batch.inserts_per_second"),
         };
-        let keys = ["batch.max_rows", "batch.max_bytes", "backpressure.max_rows", "backpressure.max_bytes"];
+        let keys = [
+            "batch.max_rows",
+            "batch.max_bytes",
+            "backpressure.max_rows",
+            "backpressure.max_bytes",
+        ];
         if !values.are_sound(&keys) {
             return batch;
         }

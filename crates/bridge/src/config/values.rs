@@ -60,7 +60,8 @@ impl Values {
     /// Whether nothing is wrong with these keys, or below them: then a rule between them has sense.
     pub(super) fn are_sound(&self, paths: &[&str]) -> bool {
         let below = |key: &str, path: &str| {
-            key.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            key.strip_prefix(path)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
         !self
             .problems
