@@ -1,1 +1,131 @@
-//! The command line.
+//! The command line: what can be asked of `data-bridge`, and how it answers.
+
+pub mod check;
+pub mod clickhouse;
+pub mod completions;
+pub mod config;
+pub mod exit;
+pub mod init;
+pub mod load;
+pub mod report;
+pub mod run;
+pub mod settings;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use exit::{Exit, Stop};
+pub use settings::Settings;
+
+use crate::config::Environment;
+
+/// Moves market data from Kafka and NATS into ClickHouse: nothing lost, nothing doubled, nothing
+/// altered.
+#[derive(Debug, Parser)]
+#[command(name = "data-bridge", version, after_help = OVERVIEW, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const OVERVIEW: &str = "\
+Examples:
+  data-bridge init                     create tables and topics that are missing
+  data-bridge check                    is everything there that an instance needs?
+  data-bridge run --config bridge.yaml
+  data-bridge config show              what holds, and where each value comes from
+
+Exit codes:
+  0  done, also after a drained SIGTERM or SIGINT
+  1  found something, or failed
+  2  usage or configuration
+  3  a dependency cannot be reached
+  4  fenced: another instance runs under the same id";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Args),
+    Init(init::Args),
+    Check(check::Args),
+    Load(load::Args),
+    #[command(name = "clickhouse")]
+    ClickHouse(clickhouse::Args),
+    Config(config::Args),
+    Completions(completions::Args),
+}
+
+/// Runs the process's command line to its exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    answer(std::env::args_os(), &Environment::of_process()).into()
+}
+
+/// Carries out one command line; all that is wrong ends on standard error.
+pub fn answer(
+    arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    environment: &Environment,
+) -> Exit {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        // Help and version are no errors: clap knows.
+        Err(error) => return report::usage(&error),
+    };
+    match dispatch(&cli.command, environment) {
+        Ok(exit) => exit,
+        Err(error) => report::error(&error),
+    }
+}
+
+fn dispatch(command: &Command, environment: &Environment) -> anyhow::Result<Exit> {
+    match command {
+        Command::Run(args) => {
+            let loaded = args.settings.load(environment)?;
+            crate::telemetry::log::init(&loaded.config.log, &loaded.config.instance)?;
+            for warning in &loaded.warnings {
+                tracing::warn!(
+                    key = warning.key,
+                    origin = %warning.origin,
+                    hint = warning.hint,
+                    "{} {}", warning.key, warning.what
+                );
+            }
+            run::execute(&loaded.config, args)
+        }
+        Command::Init(args) => init::execute(&args.settings.load_aloud(environment)?.config, args),
+        Command::Check(args) => {
+            check::execute(&args.settings.load_aloud(environment)?.config, args)
+        }
+        Command::Load(args) => load::execute(&args.settings.load_aloud(environment)?.config, args),
+        Command::ClickHouse(args) => clickhouse::execute(args),
+        Command::Config(args) => config::execute(environment, args),
+        Command::Completions(args) => completions::execute(args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_an_about_examples_and_exit_codes() {
+        for command in Cli::command().get_subcommands() {
+            let name = command.get_name();
+            assert!(command.get_about().is_some(), "{name}");
+            let text = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(text.contains("Examples:"), "{name}: {text}");
+            assert!(text.contains("Exit codes:"), "{name}: {text}");
+        }
+    }
+}

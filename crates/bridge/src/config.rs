@@ -39,7 +39,6 @@ pub use route::{ColumnRule, ExcessDigits, RouteConfig, TimeBound, TimeRange, Tim
 pub use secret::Secret;
 pub use service::{Autoscale, Http, Hub, Instance, Log, LogFormat};
 pub use show::Setting;
-pub use subscribe::EXTERNAL_TYPES;
 
 use collect::Collected;
 use expand::Expansion;

@@ -1,2 +1,7 @@
-//! The binary.
-fn main() {}
+//! The binary: all of it is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    data_bridge::cli::main()
+}

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, Span};
 
@@ -64,8 +65,8 @@ impl Node {
 
 /// Reads a file's text. What can be read is returned even when something is wrong with it.
 pub(super) fn parse(file: &str, text: &str, problems: &mut Vec<Problem>) -> Rc<Node> {
-    let file: Rc<str> = Rc::from(file);
-    let mut tree = Tree::new(Rc::clone(&file));
+    let file: Arc<str> = Arc::from(file);
+    let mut tree = Tree::new(Arc::clone(&file));
     for event in Parser::new_from_str(text) {
         let done = match event {
             Ok((event, span)) => tree.take(event, span, problems),
@@ -110,7 +111,7 @@ struct Open {
 }
 
 struct Tree {
-    file: Rc<str>,
+    file: Arc<str>,
     open: Vec<Open>,
     anchors: BTreeMap<usize, Rc<Node>>,
     root: Rc<Node>,
@@ -118,9 +119,9 @@ struct Tree {
 }
 
 impl Tree {
-    fn new(file: Rc<str>) -> Self {
+    fn new(file: Arc<str>) -> Self {
         let origin = Origin::File {
-            file: Rc::clone(&file),
+            file: Arc::clone(&file),
             line: 1,
             column: 1,
         };
@@ -139,7 +140,7 @@ impl Tree {
     /// Takes one event; true when reading further has no sense.
     fn take(&mut self, event: Event<'_>, span: Span, problems: &mut Vec<Problem>) -> bool {
         let origin = Origin::File {
-            file: Rc::clone(&self.file),
+            file: Arc::clone(&self.file),
             line: span.start.line(),
             column: span.start.col() + 1,
         };

@@ -1,7 +1,7 @@
 //! What is wrong with a configuration, where, and what would be right.
 
 use std::fmt;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub enum Origin {
     /// A place in a file; line and column count from 1.
     File {
         /// The file, as it was named to us.
-        file: Rc<str>,
+        file: Arc<str>,
         /// The line.
         line: usize,
         /// The column, in characters.

@@ -70,7 +70,7 @@ pub enum TimeUnit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TimeRange {
-    /// The earliest.
+    /// The earliest, always [`TimeBound::At`].
     pub from: TimeBound,
     /// The latest.
     pub to: TimeBound,
@@ -163,9 +163,11 @@ fn route(values: &mut Values, entry: &Entry) -> Option<RouteConfig> {
     let time_range = group
         .group(values, "time_range", &["from", "to"])
         .and_then(|range| {
+            let from = range.bound(values, "from", TimeBound::At(0));
+            let to = range.bound(values, "to", TimeBound::AfterNow(Duration::from_hours(24)));
             Some(TimeRange {
-                from: range.bound(values, "from")?,
-                to: range.bound(values, "to")?,
+                from: from?,
+                to: to?,
             })
         });
     Some(RouteConfig {
@@ -350,22 +352,27 @@ impl<'a> Group<'a> {
         found
     }
 
-    /// An end of a time range: a date, an RFC 3339 time, or `now+24h`.
-    fn bound(&self, values: &mut Values, name: &str) -> Option<TimeBound> {
+    /// An end of a time range: a date or an RFC 3339 time, and at its end also `now+24h`.
+    fn bound(&self, values: &mut Values, name: &str, default: TimeBound) -> Option<TimeBound> {
         let Some(text) = self.text(values, name) else {
-            if name == "from" {
-                return Some(TimeBound::At(0));
-            }
-            return Some(TimeBound::AfterNow(Duration::from_hours(24)));
+            return Some(default);
         };
-        let found = time_bound(&text);
+        let found = time_bound(&text).filter(|bound| match (default, bound) {
+            (TimeBound::At(_), TimeBound::AfterNow(_)) => false,
+            (TimeBound::At(_) | TimeBound::AfterNow(_), _) => true,
+        });
         if found.is_none()
             && let Some(node) = self.find(name)
         {
+            let or = match default {
+                TimeBound::At(_) => "",
+                TimeBound::AfterNow(_) => ", or now+24h",
+            };
             let what = format!("`{}` is no time", short(&text));
-            let hint = "write a date such as 1970-01-01, a time such as 1970-01-01T00:00:00Z, or \
-                        now+24h";
-            self.refuse(values, name, node, what, hint.to_owned());
+            let hint = format!(
+                "write a date such as 1970-01-01 or a time such as 1970-01-01T00:00:00Z{or}"
+            );
+            self.refuse(values, name, node, what, hint);
         }
         found
     }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use data_bridge_core::catalog::EXTERNAL_TYPES;
+
 use super::kind::is_identifier;
 use super::legacy::{CONFIRMATION, OldName, old_name};
 use super::nats::SubjectRoute;
@@ -11,17 +13,7 @@ use super::route::RouteConfig;
 use super::show::Shown;
 use super::values::{Values, short};
 
-/// The types of external events; each has a topic, a subject and a route.
-pub const EXTERNAL_TYPES: [&str; 6] = [
-    "economic_calendar",
-    "fred_economic",
-    "crypto_sentiment",
-    "fear_greed_index",
-    "commodity_prices",
-    "market_sessions",
-];
-
-/// Name of the route that stands for all of [`EXTERNAL_TYPES`].
+/// Name of the route that stands for those of all [`EXTERNAL_TYPES`].
 const EXTERNAL: &str = "external";
 
 /// Topics of the shipped routes, with their routes.
@@ -323,7 +315,11 @@ fn path(group: &str, entry: &Entry) -> String {
 }
 
 fn external_routes() -> String {
-    EXTERNAL_TYPES.map(external_route).join(", ")
+    EXTERNAL_TYPES
+        .iter()
+        .map(|kind| external_route(kind))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn twice(entry: &Entry, group: &str, name: &str, first: &Origin) -> Problem {
@@ -377,6 +373,16 @@ mod tests {
             "external_fred_economic"
         );
         assert_eq!(topics["tick_archive"], "ticks");
+        let catalog = data_bridge_core::catalog::Catalog::shipped();
+        let mut shipped = catalog
+            .routes()
+            .iter()
+            .map(|route| route.name.as_str())
+            .collect::<Vec<_>>();
+        shipped.sort_unstable();
+        let mut subscribed = topics.values().map(String::as_str).collect::<Vec<_>>();
+        subscribed.sort_unstable();
+        assert_eq!(subscribed, shipped);
         assert!(topics.values().all(|route| is_shipped(route)));
     }
 }

@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use data_bridge_core::catalog::EXTERNAL_TYPES;
+
 use super::keys::{Fallback, KEYS};
 use super::kind::Kind;
 use super::*;
