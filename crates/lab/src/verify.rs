@@ -10,6 +10,7 @@ mod rows;
 mod server;
 mod verdict;
 
+pub(crate) use server::http_client;
 pub use server::{Server, ServerError};
 pub use verdict::{LetterVerdict, Sample, TableVerdict, Verdict, Wrong};
 

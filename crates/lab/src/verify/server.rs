@@ -54,19 +54,24 @@ pub enum ServerError {
     },
 }
 
+/// A client for loopback and test servers; proxies of the environment are not asked.
+pub(crate) fn http_client() -> reqwest::Client {
+    // A second provider is as good as the first: what is installed stays.
+    let _already_there = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .no_proxy()
+        .connect_timeout(Duration::from_secs(5))
+        .read_timeout(Duration::from_secs(120))
+        .build()
+        .expect("a client without files or certificates can be built")
+}
+
 impl Server {
     /// A server at `url` (`http://127.0.0.1:8123`) and one of its databases. Proxies of the
     /// environment are not asked.
     #[must_use]
     pub fn new(url: &str, database: &str) -> Self {
-        // A second provider is as good as the first: what is installed stays.
-        let _already_there = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .connect_timeout(Duration::from_secs(5))
-            .read_timeout(Duration::from_secs(120))
-            .build()
-            .expect("a client without files or certificates can be built");
+        let client = http_client();
         let url = url.trim_end_matches('/').to_owned();
         Self {
             client,
