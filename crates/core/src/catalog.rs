@@ -1,13 +1,15 @@
 //! What the bridge knows of tables and routes.
 
 mod column;
+mod compare;
 mod ddl;
 mod live;
 mod shipped_tables;
 mod table;
 
 pub use column::{Column, ColumnType, UnknownType};
-pub use live::{LiveColumn, LiveTable, Mismatch, Severity};
+pub use compare::{Mismatch, Severity};
+pub use live::{LiveColumn, LiveTable};
 pub use table::{PartitionKey, PartitionUnit, Table};
 
 use crate::units::TableId;
