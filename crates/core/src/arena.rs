@@ -271,3 +271,135 @@ fn length(part: Option<&[u8]>) -> u32 {
         length.expect("brokers bound a record below 4 GiB")
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::option;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    type Owned = (
+        i64,
+        Option<Vec<u8>>,
+        Option<Vec<u8>>,
+        Option<String>,
+        Vec<OwnedHeader>,
+    );
+    type OwnedHeader = (Vec<u8>, Option<Vec<u8>>);
+
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        vec(any::<u8>(), 0..100)
+    }
+
+    fn record() -> impl Strategy<Value = Owned> {
+        let header = (bytes(), option::of(bytes()));
+        (
+            any::<i64>(),
+            option::of(bytes()),
+            option::of(bytes()),
+            option::of(".*"),
+            vec(header, 0..4),
+        )
+    }
+
+    fn push(arena: &mut Arena, position: u64, (time_ms, key, payload, subject, headers): &Owned) {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (&name[..], value.as_deref()));
+        let (key, payload) = (key.as_deref(), payload.as_deref());
+        arena.push(
+            Position(position),
+            *time_ms,
+            key,
+            payload,
+            subject.as_deref(),
+            headers,
+        );
+    }
+
+    fn check(record: &Record<'_>, position: u64, wanted: &Owned) {
+        assert_eq!(record.position, Position(position));
+        let headers: Vec<OwnedHeader> = record
+            .headers
+            .into_iter()
+            .map(|(name, value)| (name.to_vec(), value.map(<[u8]>::to_vec)))
+            .collect();
+        let owned = (
+            record.time_ms,
+            record.key.map(<[u8]>::to_vec),
+            record.payload.map(<[u8]>::to_vec),
+            record.subject.map(str::to_owned),
+            headers,
+        );
+        assert_eq!(&owned, wanted);
+        let mut padded = wanted.2.clone().unwrap_or_default();
+        padded.extend([0; PADDING]);
+        assert_eq!(record.padded_payload(), padded);
+    }
+
+    proptest! {
+        /// Records come out as they went in, by order, by index and by position, in any order of
+        /// positions, also from memory that was used before.
+        #[test]
+        fn records_come_out_as_they_went_in(
+            records in vec(record(), 0..20),
+            first in 0..1000_u64,
+            stride in 1..3_u64,
+            ascending in any::<bool>(),
+        ) {
+            let mut arena = Arena::new();
+            push(&mut arena, 5, &(1, Some(vec![1; 300]), None, None, Vec::new()));
+            arena.clear();
+            prop_assert!(arena.is_empty());
+            let count = records.len() as u64;
+            let position = |index: u64| first + stride * if ascending { index } else { count - index };
+            for (index, record) in (0..).zip(&records) {
+                push(&mut arena, position(index), record);
+            }
+            prop_assert_eq!(arena.len(), records.len());
+            prop_assert_eq!(arena.records().len(), records.len());
+            for ((index, wanted), record) in (0..).zip(&records).zip(arena.records()) {
+                check(&record, position(index), wanted);
+                let at = usize::try_from(index).expect("small");
+                check(&arena.get(at).expect("is there"), position(index), wanted);
+                check(&arena.find(Position(position(index))).expect("is there"), position(index), wanted);
+            }
+            prop_assert!(arena.get(records.len()).is_none());
+            prop_assert!(arena.find(Position(first + stride * (count + 1))).is_none());
+        }
+    }
+
+    #[test]
+    fn bytes_are_the_memory_held_and_stay_when_cleared() {
+        assert_eq!(Arena::new().bytes(), 0);
+        let mut arena = Arena::with_capacity(10, 10_000);
+        let held = arena.bytes();
+        assert!(held >= 10_000 + 10 * size_of::<Entry>() as u64);
+        for position in 0..10 {
+            arena.push(Position(position), -1, None, Some(&[b'x'; 900]), None, []);
+        }
+        assert_eq!(arena.bytes(), held, "there was room for all");
+        arena.push(Position(10), -1, None, Some(&[b'x'; 900]), None, []);
+        assert!(arena.bytes() > held);
+        let held = arena.bytes();
+        arena.clear();
+        assert_eq!(arena.bytes(), held);
+    }
+
+    #[test]
+    fn the_last_header_of_a_name_counts() {
+        let mut arena = Arena::new();
+        let headers: [(&[u8], Option<&[u8]>); 3] = [
+            (b"event-id", Some(b"1")),
+            (b"other", None),
+            (b"event-id", Some(b"2")),
+        ];
+        arena.push(Position(0), 0, None, None, None, headers);
+        let record = arena.get(0).expect("is there");
+        assert_eq!(record.headers.last(b"event-id"), Some(Some(&b"2"[..])));
+        assert_eq!(record.headers.last(b"other"), Some(None));
+        assert_eq!(record.headers.last(b"none"), None);
+    }
+}

@@ -1,6 +1,7 @@
 //! What the bridge knows of tables and routes.
 
 mod column;
+mod compare;
 mod ddl;
 mod live;
 mod own_table;
@@ -15,6 +16,8 @@ pub use route::{
     BadPattern, ColumnSettings, EXTERNAL_TYPES, ExcessDigits, Field, Latest, Path, Route,
     RouteProblem, RouteSettings, Subjects, Supply, TIMEFRAMES, TextForm, TimeForm, TimeRange,
 };
+pub use compare::{Mismatch, Severity};
+pub use live::{LiveColumn, LiveTable};
 pub use table::{PartitionKey, PartitionUnit, Table};
 
 use crate::units::TableId;

@@ -1,5 +1,6 @@
 //! A `LowCardinality` column: a dictionary in order of appearance, and a code per row.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 
 use super::dictionary::Dictionary;
@@ -40,7 +41,16 @@ impl Keywords {
         }
     }
 
-    /// Per row, the rank of its text in byte order; NULL comes last, as in `ClickHouse`.
+    /// Order of two rows by text; NULL comes last, as in ClickHouse.
+    pub(super) fn compare(&self, left: usize, right: usize) -> Ordering {
+        let (left, right) = (self.codes[left], self.codes[right]);
+        if left == right || left == NULL || right == NULL {
+            return left.cmp(&right);
+        }
+        self.dictionary.get(left).cmp(self.dictionary.get(right))
+    }
+
+    /// Per row, the rank of its text in byte order, NULL last; and how many ranks there are.
     pub(super) fn ranks(&self) -> (Vec<u32>, u32) {
         let texts = &self.dictionary;
         let count = u32::try_from(texts.len()).expect("a block has below 2^32 rows");

@@ -213,7 +213,7 @@ impl Values {
         }
         match &self.store {
             Store::Text(texts) => texts.get(left).cmp(texts.get(right)),
-            Store::Keyword(keywords) => keywords.get(left).cmp(keywords.get(right)),
+            Store::Keyword(keywords) => keywords.compare(left, right),
             Store::Bool(values) | Store::UInt1(values) => values[left].cmp(&values[right]),
             Store::Int1(values) => by(values, i8::from_le_bytes, left, right),
             Store::Int2(values) => by(values, i16::from_le_bytes, left, right),

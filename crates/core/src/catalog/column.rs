@@ -204,3 +204,72 @@ pub struct UnknownType {
     /// Its type, as the server named it.
     pub type_text: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_read_as_they_stand_in_system_columns() {
+        for text in [
+            "LowCardinality(String)",
+            "LowCardinality(Nullable(String))",
+            "String",
+            "Nullable(String)",
+            "Int8",
+            "Nullable(Int16)",
+            "Int32",
+            "Int64",
+            "UInt8",
+            "UInt16",
+            "UInt32",
+            "Nullable(UInt64)",
+            "Float32",
+            "Nullable(Float64)",
+            "Bool",
+            "Decimal(18, 8)",
+            "Nullable(Decimal(38, 0))",
+            "Decimal(1, 1)",
+            "DateTime64(3, 'UTC')",
+            "Nullable(DateTime64(9, 'UTC'))",
+            "Map(String, String)",
+        ] {
+            let column = Column::parse("c", text).expect("is known");
+            assert_eq!(column.clickhouse_type(), text);
+        }
+        let dense = Column::parse("c", "DateTime64(3,'UTC')").expect("spaces do not matter");
+        assert_eq!(dense.clickhouse_type(), "DateTime64(3, 'UTC')");
+    }
+
+    #[test]
+    fn other_types_are_refused_by_name() {
+        for text in [
+            "",
+            "UUID",
+            "int8",
+            "Date",
+            "DateTime",
+            "DateTime64(3)",
+            "DateTime64(3, 'Europe/Berlin')",
+            "DateTime64(10, 'UTC')",
+            "Decimal(39, 8)",
+            "Decimal(8, 9)",
+            "Decimal(0, 0)",
+            "Decimal(18)",
+            "Decimal(+8, 2)",
+            "Array(String)",
+            "LowCardinality(UInt8)",
+            "Nullable(LowCardinality(String))",
+            "Nullable(Map(String, String))",
+            "Nullable(Nullable(Int8))",
+            "Map(String, UInt8)",
+            "Int128",
+            "UInt256",
+            "Decimal(, 2)",
+        ] {
+            let refused = Column::parse("price", text).expect_err("is not known");
+            let text = format!("column price has type {text}, which cannot be written");
+            assert!(refused.to_string().starts_with(&text), "{refused}");
+        }
+    }
+}

@@ -1,8 +1,4 @@
-//! A table as the server has it, held against the one the bridge writes.
-
-use std::fmt;
-
-use super::table::Table;
+//! A table as the server shows it.
 
 /// A table of the server: `engine_full`, `sorting_key`, `partition_key` of `system.tables`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,44 +24,61 @@ pub struct LiveColumn {
     pub default_kind: String,
 }
 
-/// Something about a live table that is not as it must be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mismatch {
-    /// Whether the table can be written nevertheless.
-    pub severity: Severity,
-    /// The table.
-    pub table: String,
-    /// The column, where it concerns one.
-    pub column: Option<String>,
-    /// What is wrong and what would be right.
-    pub reason: String,
-}
-
-/// Whether a table with a [`Mismatch`] can be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
-    /// It can, with a risk.
-    Warning,
-    /// It must not be written.
-    Error,
-}
-
-impl fmt::Display for Mismatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.column {
-            Some(column) => write!(f, "table {}, column {column}: {}", self.table, self.reason),
-            None => write!(f, "table {}: {}", self.table, self.reason),
-        }
+impl LiveColumn {
+    /// Whether an INSERT may name it.
+    pub(super) fn is_written(&self) -> bool {
+        !matches!(self.default_kind.as_str(), "MATERIALIZED" | "ALIAS")
     }
 }
 
-impl Table {
-    /// Everything in which the live table differs from this one in a way that matters.
-    ///
-    /// Further columns of the live table are fine: ClickHouse fills them with their defaults.
-    #[must_use]
-    pub fn compare(&self, live: &LiveTable) -> Vec<Mismatch> {
-        let _ = live;
-        Vec::new()
-    }
+/// Name and arguments of the engine at the beginning of `engine_full`.
+pub(super) fn engine(engine_full: &str) -> (&str, Vec<&str>) {
+    let end = engine_full
+        .find(|c: char| !c.is_ascii_alphanumeric())
+        .unwrap_or(engine_full.len());
+    let (name, rest) = engine_full.split_at(end);
+    let arguments = rest.strip_prefix('(').and_then(|rest| rest.split_once(')'));
+    let arguments = arguments.map_or("", |(arguments, _)| arguments);
+    (
+        name,
+        arguments
+            .split(',')
+            .map(str::trim)
+            .filter(|argument| !argument.is_empty())
+            .collect(),
+    )
+}
+
+/// The value of a setting in `engine_full`.
+pub(super) fn setting<'a>(engine_full: &'a str, name: &str) -> Option<&'a str> {
+    let (_, settings) = engine_full.split_once(" SETTINGS ")?;
+    settings.split(',').find_map(|setting| {
+        let (key, value) = setting.split_once('=')?;
+        (key.trim() == name).then(|| value.trim())
+    })
+}
+
+/// A list of expressions as `system.tables` shows it: `a, b`, or `(a)`, or `tuple()`.
+pub(super) fn names(list: &str) -> Vec<String> {
+    let list = list.trim();
+    let list = list
+        .strip_prefix("tuple(")
+        .or_else(|| list.strip_prefix('('))
+        .unwrap_or(list);
+    // Also of a list that begins with an expression in brackets; then it is refused by its name.
+    let list = if list.contains('(') {
+        list
+    } else {
+        list.strip_suffix(')').unwrap_or(list)
+    };
+    list.split(',')
+        .map(|name| unquoted(name.trim()).to_owned())
+        .filter(|n| !n.is_empty())
+        .collect()
+}
+
+pub(super) fn unquoted(name: &str) -> &str {
+    name.strip_prefix('`')
+        .and_then(|name| name.strip_suffix('`'))
+        .unwrap_or(name)
 }
