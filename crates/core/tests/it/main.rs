@@ -1,0 +1,3 @@
+//! The core crate from outside.
+
+mod simulation;

@@ -1,0 +1,112 @@
+//! The broker's side: logs of records, who owns them, what was committed.
+
+use data_bridge_core::units::{LaneId, Partition, Position, Shelf, TableId};
+
+/// What becomes of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A row of its table.
+    Good,
+    /// A row that only the server refuses.
+    Bad,
+    /// Does not decode: a dead letter from the start.
+    Unreadable,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Record {
+    pub(super) position: u64,
+    pub(super) shelf: Shelf,
+    pub(super) kind: Kind,
+    pub(super) bytes: u64,
+    /// A row of its table is durable.
+    pub(super) is_row: bool,
+    /// A dead letter of it is durable.
+    pub(super) is_letter: bool,
+}
+
+/// One partition of a topic.
+#[derive(Debug)]
+pub(super) struct Log {
+    pub(super) table: TableId,
+    pub(super) records: Vec<Record>,
+    /// Position after the last record, control records included.
+    pub(super) end: u64,
+    pub(super) committed: u64,
+    pub(super) owner: Option<(usize, LaneId)>,
+    /// Records before this index were found durable by the oracle.
+    verified: usize,
+}
+
+impl Log {
+    pub(super) fn new(table: TableId) -> Self {
+        Self {
+            table,
+            records: Vec::new(),
+            end: 0,
+            committed: 0,
+            owner: None,
+            verified: 0,
+        }
+    }
+
+    pub(super) fn produce(&mut self, rng: &mut fastrand::Rng, bad: f64, giant: u64) {
+        // Offsets have holes: transactions, compaction.
+        let hole = if rng.u8(..) < 20 { rng.u64(1..5) } else { 0 };
+        let position = self.end + hole;
+        let partition = Partition(202_601 + u32::from(rng.u8(..) < 40) * rng.u32(0..4));
+        let kind = match rng.f64() {
+            chance if chance < bad => Kind::Bad,
+            chance if chance < bad * 2.0 => Kind::Unreadable,
+            _ => Kind::Good,
+        };
+        self.records.push(Record {
+            position,
+            shelf: Shelf {
+                table: self.table,
+                partition,
+            },
+            kind,
+            bytes: if rng.u32(..4_000) == 0 {
+                giant
+            } else {
+                rng.u64(50..200)
+            },
+            is_row: false,
+            is_letter: false,
+        });
+        self.end = position + 1 + u64::from(rng.u8(..) < 10);
+    }
+
+    /// Index of the first record at or after `position`.
+    pub(super) fn index_of(&self, position: u64) -> usize {
+        self.records
+            .partition_point(|record| record.position < position)
+    }
+
+    /// Everything before `next` is a durable row, or a durable letter when it could not be a row.
+    pub(super) fn assert_durable_before(&mut self, next: Position) {
+        while let Some(record) = self.records.get(self.verified) {
+            if record.position >= next.0 {
+                break;
+            }
+            assert!(
+                record.is_row || record.is_letter,
+                "commit of {next} passes {record:?}, which is not durable"
+            );
+            self.verified += 1;
+        }
+    }
+
+    /// Everything is consumed, and became what it had to become.
+    pub(super) fn assert_complete(&self) {
+        assert_eq!(self.committed, self.end, "not all is committed");
+        for record in &self.records {
+            let expected = match record.kind {
+                Kind::Good => (true, false),
+                Kind::Bad | Kind::Unreadable => (false, true),
+            };
+            assert_eq!((record.is_row, record.is_letter), expected, "{record:?}");
+        }
+    }
+}
