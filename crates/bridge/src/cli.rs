@@ -14,6 +14,7 @@ pub mod settings;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 pub use exit::{Exit, Stop};
@@ -102,6 +103,12 @@ fn dispatch(command: &Command, environment: &Environment) -> anyhow::Result<Exit
         Command::Config(args) => config::execute(environment, args),
         Command::Completions(args) => completions::execute(args),
     }
+}
+
+/// A small runtime for commands that ask servers.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(1).enable_all().build().context("cannot start the runtime")
 }
 
 #[cfg(test)]

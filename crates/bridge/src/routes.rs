@@ -94,7 +94,7 @@ pub async fn described(config: &Config, clickhouse: &ClickHouse) -> Result<Catal
             .map_err(|failure| unknown(format!("table {name} cannot be read: {failure}")))?
             .ok_or_else(|| unknown(format!("table {name} does not exist: create it")))?;
         let table = Table::from_live(&route.table, &live)
-            .map_err(|problem| unusable(problem.to_string()))?;
+            .map_err(|mismatches| unusable(listed(&mismatches)))?;
         let id = catalog.add_table(table.clone());
         let route = Route::from_settings(&route.name, id, &table, &settings(route))
             .map_err(|problems| unusable(listed(&problems)))?;

@@ -4,14 +4,11 @@ mod column;
 mod compare;
 mod ddl;
 mod live;
-mod own_table;
 mod route;
 mod shipped_tables;
 mod table;
 
 pub use column::{Column, ColumnType, UnknownType};
-pub use live::{LiveColumn, LiveTable, Mismatch, Severity};
-pub use own_table::UnfitTable;
 pub use route::{
     BadPattern, ColumnSettings, EXTERNAL_TYPES, ExcessDigits, Field, Latest, Path, Route,
     RouteProblem, RouteSettings, Subjects, Supply, TIMEFRAMES, TextForm, TimeForm, TimeRange,

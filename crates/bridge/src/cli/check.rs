@@ -1,6 +1,9 @@
 //! `data-bridge check`: is everything there that an instance needs?
 
+use std::io::Write;
+
 use super::{Exit, Settings};
+use crate::checkup::{self, Finding, Level};
 use crate::config::Config;
 
 /// Check configuration and dependencies, one line each
@@ -30,12 +33,25 @@ Exit codes:
 
 /// Looks at everything, prints what it found.
 pub(super) fn execute(config: &Config, args: &Args) -> anyhow::Result<Exit> {
-    let Args {
-        settings: _,
-        json: _,
-    } = args;
-    anyhow::bail!(
-        "instance {} cannot check: not part of this build",
-        config.instance.id
-    )
+    let runtime = super::runtime()?;
+    let findings = checkup::look(config, &runtime);
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        let page = serde_json::json!({
+            "instance_id": config.instance.id,
+            "instance_number": config.instance.number,
+            "findings": findings,
+        });
+        writeln!(out, "{page:#}")?;
+    } else {
+        writeln!(out, "{:<12} instance {}", "ok", config.instance.id)?;
+        for Finding { level, subject, text } in &findings {
+            writeln!(out, "{level:<12} {subject}: {text}")?;
+        }
+    }
+    let worst = findings.iter().map(|finding| finding.level).max();
+    Ok(match worst {
+        Some(Level::Problem | Level::Unreachable) => Exit::Failed,
+        Some(Level::Ok | Level::Warning) | None => Exit::Done,
+    })
 }

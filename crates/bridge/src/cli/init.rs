@@ -1,11 +1,21 @@
 //! `data-bridge init`: create what is missing.
 
 use std::io::Write;
+use std::time::Duration;
 
-use data_bridge_core::catalog::Catalog;
+use data_bridge_core::catalog::{Catalog, Severity};
+use data_bridge_core::verdict::Failure;
 
-use super::{Exit, Settings};
+use super::{Exit, Settings, Stop};
 use crate::config::Config;
+use crate::sink::clickhouse::ClickHouse;
+use crate::sink::tables::{Found, create, database_ddl, look_at};
+use crate::source::kafka::SourceError;
+use crate::source::kafka::topics::{self, Outcome, TopicOutcome};
+
+/// How long the cluster may take for each of two questions; a broker that just started needs a
+/// few seconds to create topics.
+const KAFKA_LIMIT: Duration = Duration::from_secs(15);
 
 /// Create tables and topics that are missing; never drop or change one
 ///
@@ -40,13 +50,100 @@ pub(super) fn execute(config: &Config, args: &Args) -> anyhow::Result<Exit> {
         std::io::stdout().lock().write_all(ddl(config).as_bytes())?;
         return Ok(Exit::Done);
     }
-    anyhow::bail!("only --dry-run is part of this build")
+    let tables = super::runtime()?.block_on(tables(config))?;
+    let topics = topics(config)?;
+    Ok(if tables && topics { Exit::Done } else { Exit::Failed })
+}
+
+/// Creates database and tables; false when one is there in another shape.
+async fn tables(config: &Config) -> anyhow::Result<bool> {
+    let clickhouse = ClickHouse::new(&config.clickhouse)?;
+    let database = clickhouse.database();
+    let failed = |failure: Failure| {
+        let exit = match failure {
+            Failure::Server { .. } => Exit::Failed,
+            Failure::Http { .. }
+            | Failure::Connect(_)
+            | Failure::Cut(_)
+            | Failure::TimedOut(_) => Exit::Unreachable,
+        };
+        let hint = "clickhouse.urls, user and password must lead to a server that may be written";
+        Stop::new(exit, failure.to_string(), hint)
+    };
+    clickhouse.query(&database_ddl(database)).await.map_err(failed)?;
+    let mut all_fit = true;
+    for table in Catalog::shipped().tables() {
+        let name = format!("{database}.{}", table.name);
+        match look_at(&clickhouse, table).await.map_err(failed)? {
+            Found::Missing => {
+                create(&clickhouse, table).await.map_err(failed)?;
+                say("created", &format!("table {name}"))?;
+            }
+            Found::Table { mismatches } if mismatches.is_empty() => {
+                say("exists", &format!("table {name}"))?;
+            }
+            Found::Table { mismatches } => {
+                for mismatch in mismatches {
+                    let word = match mismatch.severity {
+                        Severity::Warning => "warning",
+                        Severity::Error => {
+                            all_fit = false;
+                            "PROBLEM"
+                        }
+                    };
+                    say(word, &mismatch.to_string())?;
+                }
+            }
+        }
+    }
+    Ok(all_fit)
+}
+
+/// Creates topics; false when one cannot be created.
+fn topics(config: &Config) -> anyhow::Result<bool> {
+    if !config.kafka.enabled {
+        return Ok(true);
+    }
+    let outcomes = topics::create(&config.kafka, KAFKA_LIMIT).map_err(|error| match error {
+        SourceError::Unreachable { .. } => {
+            let hint = "kafka.brokers must name a broker that answers";
+            anyhow::Error::from(Stop::new(Exit::Unreachable, error.to_string(), hint))
+        }
+        other => other.into(),
+    })?;
+    let mut all_there = true;
+    for TopicOutcome { name, outcome } in outcomes {
+        match outcome {
+            Outcome::Created { partitions } => {
+                say("created", &format!("topic {name} with {partitions} partitions"))?;
+            }
+            Outcome::Exists { partitions, wanted } if partitions == wanted => {
+                say("exists", &format!("topic {name}"))?;
+            }
+            Outcome::Exists { partitions, wanted } => {
+                let text = format!(
+                    "topic {name} has {partitions} partitions, kafka.init.partitions is {wanted}; \
+                     left as it is"
+                );
+                say("warning", &text)?;
+            }
+            Outcome::Failed { reason } => {
+                all_there = false;
+                say("PROBLEM", &format!("topic {name}: {reason}"))?;
+            }
+        }
+    }
+    Ok(all_there)
+}
+
+fn say(word: &str, text: &str) -> std::io::Result<()> {
+    writeln!(std::io::stdout().lock(), "{word:<8} {text}")
 }
 
 /// The statements that create database and tables, each ending with `;` and an empty line.
 fn ddl(config: &Config) -> String {
     let database = &config.clickhouse.database;
-    let mut text = format!("CREATE DATABASE IF NOT EXISTS `{database}`;\n\n");
+    let mut text = format!("{};\n\n", database_ddl(database));
     for table in Catalog::shipped().tables() {
         text.push_str(table.ddl(database).trim_end().trim_end_matches(';'));
         text.push_str(";\n\n");

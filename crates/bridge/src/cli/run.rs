@@ -1,7 +1,10 @@
 //! `data-bridge run`: one instance.
 
-use super::{Exit, Settings};
+use super::{Exit, Settings, Stop};
 use crate::config::Config;
+use crate::instance;
+use crate::pipeline::Ended;
+use crate::source::kafka::SourceError;
 
 /// Run one instance until SIGTERM or SIGINT
 ///
@@ -30,8 +33,23 @@ Exit codes:
 /// Runs the instance.
 pub(super) fn execute(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     let Args { settings: _ } = args;
-    anyhow::bail!(
-        "instance {} cannot run: the pipeline is not part of this build",
-        config.instance.id
-    )
+    match instance::run(config)? {
+        Ended::Drained => Ok(Exit::Done),
+        Ended::Abandoned { open_chunks } => Err(Stop::new(
+            Exit::Failed,
+            format!(
+                "the grace time of {} ms ran out with {open_chunks} fetches not durable",
+                config.shutdown.grace.as_millis()
+            ),
+            "nothing is lost: they were not committed and are read again",
+        )
+        .into()),
+        Ended::Failed(cause @ SourceError::Fenced { .. }) => Err(Stop::new(
+            Exit::Fenced,
+            cause.to_string(),
+            "give each instance its own instance.id",
+        )
+        .into()),
+        Ended::Failed(cause) => Err(cause.into()),
+    }
 }
