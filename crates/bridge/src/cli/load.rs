@@ -1,11 +1,26 @@
 //! `data-bridge load`: a load generator.
 
-use std::num::NonZeroU64;
+use std::io::Write;
+use std::num::{NonZeroU32, NonZeroU64};
+use std::time::Duration;
 
 use clap::ValueEnum;
+use data_bridge_lab::generate::Generator;
+use data_bridge_lab::kafka::{Pace, Produced, Producer};
+use data_bridge_lab::model::Expected;
+use data_bridge_lab::plan::{self as lab, Mix, Plan};
+use data_bridge_lab::verify::{Server, Verdict, wait_until_complete};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
 
-use super::{Exit, Settings};
+use super::{Exit, Settings, Stop};
 use crate::config::Config;
+use crate::source::kafka::topics;
+
+/// How long the cluster may take to say which topics there are.
+const KAFKA_LIMIT: Duration = Duration::from_secs(10);
+/// How long rows may take after the last message was produced.
+const ROWS_LIMIT: Duration = Duration::from_secs(120);
 
 /// Produce market data of all kinds, seeded and numbered
 ///
@@ -97,9 +112,141 @@ fn share(text: &str) -> Result<f64, String> {
 
 /// Produces, and verifies when asked.
 pub(super) fn execute(config: &Config, args: &Args) -> anyhow::Result<Exit> {
-    anyhow::bail!(
-        "cannot produce {} messages to {}: the generator is not part of this build",
-        args.messages,
-        config.kafka.brokers
-    )
+    let Transport::Kafka = args.transport;
+    let generator = Generator::try_new(plan(config, args)?)
+        .map_err(|bad| Stop::new(Exit::Usage, bad.to_string(), "see data-bridge load --help"))?;
+    let numbers = 0..args.messages;
+    let produced = produce(config, args, &generator, numbers)?;
+    let mut page = json!({
+        "messages": produced.messages,
+        "bytes": produced.bytes,
+        "seconds": produced.elapsed.as_secs_f64(),
+        "seed": args.seed,
+    });
+    let mut out = std::io::stdout().lock();
+    if !args.json {
+        let seconds = produced.elapsed.as_secs_f64();
+        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+        let rate = (produced.messages as f64 / seconds.max(1e-9)).round();
+        writeln!(out, "produced {} messages in {seconds:.1} s: {rate}/s", produced.messages)?;
+    }
+    let verdict = args.verify.then(|| verify(config, &generator)).transpose()?;
+    if let Some(verdict) = &verdict {
+        page["verdict"] = verdict.to_json();
+        if !args.json {
+            writeln!(out, "{verdict}")?;
+        }
+    }
+    if args.json {
+        writeln!(out, "{page:#}")?;
+    }
+    Ok(match verdict {
+        Some(verdict) if !verdict.holds() => Exit::Failed,
+        Some(_) | None => Exit::Done,
+    })
+}
+
+/// The plan of the arguments; the topics must have as many partitions as they really have.
+fn plan(config: &Config, args: &Args) -> anyhow::Result<Plan> {
+    let now = jiff::Timestamp::now().as_millisecond();
+    let mut plan = Plan::new(args.seed, args.messages, now);
+    plan.mix = Mix { bad: args.bad_share, duplicates: args.duplicates, ..plan.mix };
+    if !args.kinds.is_empty() {
+        for (kind, weight) in lab::Kind::ALL.into_iter().zip(&mut plan.mix.kinds) {
+            if !args.kinds.iter().any(|wanted| wanted.names(kind)) {
+                *weight = 0;
+            }
+        }
+    }
+    let wanted: Vec<String> = lab::Kind::ALL
+        .into_iter()
+        .filter(|kind| plan.mix.kinds[kind.index()] > 0)
+        .map(|kind| plan.topic(kind))
+        .collect();
+    let states = topics::describe(&config.kafka, KAFKA_LIMIT).map_err(|error| {
+        let hint = "kafka.brokers must name a broker that answers";
+        Stop::new(Exit::Unreachable, error.to_string(), hint)
+    })?;
+    let of = |topic: &String| states.iter().find(|state| state.name == *topic);
+    let mut counts = Vec::new();
+    for topic in &wanted {
+        match of(topic).and_then(|state| state.partitions) {
+            Some(count) => counts.push(count),
+            None => {
+                let what = format!("topic {topic} does not exist, or kafka.topics leaves it out");
+                return Err(Stop::new(Exit::Failed, what, "run `data-bridge init` first").into());
+            }
+        }
+    }
+    counts.dedup();
+    let [count] = counts[..] else {
+        let what = "the topics have different numbers of partitions";
+        return Err(Stop::new(Exit::Failed, what, "choose --kinds whose topics are alike").into());
+    };
+    if let Some(partitions) = u32::try_from(count).ok().and_then(NonZeroU32::new) {
+        plan.partitions = partitions;
+    }
+    Ok(plan)
+}
+
+/// Produces with a progress bar on a terminal.
+fn produce(
+    config: &Config,
+    args: &Args,
+    generator: &Generator,
+    numbers: std::ops::Range<u64>,
+) -> anyhow::Result<Produced> {
+    let producer = Producer::connect(&config.kafka.brokers)?;
+    #[expect(clippy::cast_precision_loss, reason = "a rate has no use for 53 bits")]
+    let pace = args.rate.map_or(Pace::Full, |rate| Pace::PerSecond(rate.get() as f64));
+    let bar = bar("producing", args.messages);
+    let produced =
+        producer.produce(generator, numbers, pace, |state| bar.set_position(state.delivered))?;
+    bar.finish_and_clear();
+    Ok(produced)
+}
+
+/// Waits for the rows and compares every value.
+fn verify(config: &Config, generator: &Generator) -> anyhow::Result<Verdict> {
+    let expected = Expected::of(generator)?;
+    let clickhouse = &config.clickhouse;
+    let url = clickhouse.urls.first().map_or("", String::as_str);
+    let server = Server::new(url, &clickhouse.database)
+        .with_credentials(&clickhouse.user, clickhouse.password.expose());
+    let bar = bar("waiting for rows", expected.visible_in_all() + expected.dead_letters());
+    let waiting = wait_until_complete(&server, &expected, ROWS_LIMIT, |arrived| {
+        bar.set_position(arrived.rows);
+    });
+    let verdict = super::runtime()?.block_on(waiting).map_err(|error| {
+        Stop::new(Exit::Unreachable, error.to_string(), "clickhouse.urls must lead to ClickHouse")
+    })?;
+    bar.finish_and_clear();
+    Ok(verdict)
+}
+
+fn bar(what: &'static str, length: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template(
+        "{msg} [{bar:40}] {human_pos}/{human_len} {per_sec} {eta}",
+    );
+    let bar = ProgressBar::new(length).with_message(what);
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+impl Kind {
+    fn names(self, kind: lab::Kind) -> bool {
+        match self {
+            Self::Ticks => kind == lab::Kind::Tick,
+            Self::Aggregates => kind == lab::Kind::Candle,
+            Self::External => !matches!(kind, lab::Kind::Tick | lab::Kind::Candle),
+            Self::EconomicCalendar => kind == lab::Kind::EconomicCalendar,
+            Self::FredEconomic => kind == lab::Kind::FredEconomic,
+            Self::CryptoSentiment => kind == lab::Kind::CryptoSentiment,
+            Self::FearGreedIndex => kind == lab::Kind::FearGreedIndex,
+            Self::CommodityPrices => kind == lab::Kind::CommodityPrices,
+            Self::MarketSessions => kind == lab::Kind::MarketSessions,
+        }
+    }
 }
