@@ -1,7 +1,11 @@
 //! `data-bridge clickhouse`: the ClickHouse engine in this process, behind its HTTP interface.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+
+use embedded_clickhouse::Options;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::Exit;
 use crate::config::{Secret, size};
@@ -11,7 +15,7 @@ use crate::config::{Secret, size};
 /// The real engine (libchdb, loaded at run time) behind ClickHouse's own HTTP interface. Loopback
 /// only; production points at a real ClickHouse.
 #[derive(Debug, clap::Args)]
-#[command(after_help = HELP)]
+#[command(after_help = format!("{}\n\n{HELP}", embedded_clickhouse::LIMITS))]
 pub struct Args {
     /// Folder of the data; made when it is not there
     #[arg(long, value_name = "DIR")]
@@ -74,8 +78,31 @@ fn memory(text: &str) -> Result<u64, String> {
 
 /// Serves until it is told to stop.
 pub(super) fn execute(args: &Args) -> anyhow::Result<Exit> {
-    anyhow::bail!(
-        "cannot serve {}: the engine is not part of this build",
-        args.path.display()
-    )
+    let options = Options {
+        library: args.library.clone(),
+        listen: args.listen,
+        max_memory_bytes: args.max_memory,
+        password: args.password.as_ref().map(|password| password.expose().to_owned()),
+        ..Options::new(&args.path)
+    };
+    let runtime = super::runtime()?;
+    runtime.block_on(async {
+        let (mut terminate, mut interrupt) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let stop = async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        embedded_clickhouse::serve(options, |address| announce(args, address), stop).await?;
+        Ok(Exit::Done)
+    })
+}
+
+/// Says where it listens; nobody minds when the terminal is gone.
+fn announce(args: &Args, address: SocketAddr) {
+    let mut err = std::io::stderr().lock();
+    let text = format!("ClickHouse answers on http://{address}, data in {}", args.path.display());
+    drop(writeln!(err, "{text}; Ctrl-C stops it"));
 }
