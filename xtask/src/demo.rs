@@ -167,9 +167,13 @@ fn watch(
     let mut killed: Option<Instant> = None;
     let mut back = false;
     let started = Instant::now();
+    let mut rows = tables::Rows::default();
     loop {
         let ended = load.wait_exit(PACE);
-        let rows = tables::rows(servers.clickhouse.port()).unwrap_or_default();
+        // A server that is too busy to answer in time is asked again.
+        if let Ok(seen) = tables::rows(servers.clickhouse.port()) {
+            rows = seen;
+        }
         match killed {
             None if rows.share_of(arguments.messages) >= KILL_AT => {
                 view.event(&format!("kill -9 {}", fleet.kill(VICTIM)?));

@@ -14,8 +14,8 @@ use crate::{screen, workspace};
 const INSTANCES: usize = 3;
 /// An instance drains within its own grace limit of 25 s.
 const STOP_GRACE: Duration = Duration::from_secs(30);
-/// Between two looks at instances that are not ready yet.
-const PACE: Duration = Duration::from_millis(100);
+/// Time for each instance between two looks at all while they are not ready yet.
+const PACE: Duration = Duration::from_millis(50);
 
 /// All instances, in the order of their numbers.
 pub(super) struct Fleet {
@@ -98,13 +98,10 @@ impl Fleet {
                 screen::line(&format!("demo   partitions: {}", each.join(", ")));
                 return Ok(());
             }
-            let process = &self.members[started.elapsed().subsec_nanos() as usize % INSTANCES];
-            if let Some(status) = process.process.wait_exit(PACE) {
-                bail!(
-                    "{} ended with {status}\n{}",
-                    process.id,
-                    process.process.log_tail()
-                );
+            for Member { id, process, .. } in &self.members {
+                if let Some(status) = process.wait_exit(PACE) {
+                    bail!("{id} ended with {status}\n{}", process.log_tail());
+                }
             }
             if started.elapsed() > limit {
                 let reasons: Vec<String> = seen.iter().map(Status::line).collect();
