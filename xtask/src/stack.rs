@@ -20,8 +20,10 @@ use state::{Server, Stack};
 
 /// The servers, in the order in which they start, with the ports that their clients expect.
 const SERVERS: [(&str, u16); 3] = [("kafka", 9092), ("nats", 4222), ("clickhouse", 8123)];
-/// A broker that closes its logs in order takes one or two seconds.
-const STOP_GRACE: Duration = Duration::from_secs(20);
+/// The folder of the demo among those of the servers.
+pub(crate) const DEMO: &str = "demo";
+/// An instance drains within its own limit of 25 s; a broker closes its logs in a second or two.
+const STOP_GRACE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -42,7 +44,7 @@ enum Action {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let folder = workspace::metadata()?.target.join("stack");
+    let folder = folder()?;
     match arguments.action {
         Action::Up => {
             let stack = up(&folder, &bridge_binary()?)?;
@@ -66,6 +68,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
+/// Where servers keep their data.
+pub(crate) fn folder() -> Result<PathBuf> {
+    Ok(workspace::metadata()?.target.join("stack"))
+}
+
 /// The program `data-bridge`, built if need be.
 pub(crate) fn bridge_binary() -> Result<PathBuf> {
     prerequisites::check()?;
@@ -80,7 +87,7 @@ pub(crate) fn bridge_binary() -> Result<PathBuf> {
 }
 
 /// Starts every server that does not run; leaves alone what does.
-pub(crate) fn up(folder: &Path, bridge: &Path) -> Result<Stack> {
+fn up(folder: &Path, bridge: &Path) -> Result<Stack> {
     let _lock = lock(folder)?;
     let mut stack = Stack::read(folder)?;
     for (name, usual_port) in SERVERS {
@@ -99,24 +106,43 @@ pub(crate) fn up(folder: &Path, bridge: &Path) -> Result<Stack> {
     Ok(stack)
 }
 
-/// Stops everything that was started from `folder` and nothing else; the data stays.
-pub(crate) fn down(folder: &Path) -> Result<()> {
+/// Stops everything that was started from `folder`, the demo's part included, and nothing else;
+/// the data stays.
+fn down(folder: &Path) -> Result<()> {
     if !folder.exists() {
         screen::line("nothing runs");
         return Ok(());
     }
     let _lock = lock(folder)?;
-    let mut ended = 0_u32;
-    for (name, _) in SERVERS.iter().rev() {
-        if end_recorded(&folder.join(name))? {
+    if end_all(&folder.join(DEMO))? + end_all(folder)? == 0 {
+        screen::line("nothing runs");
+    }
+    Ok(())
+}
+
+/// Ends every detached process whose log lies in a folder of `folder`; returns how many ran.
+pub(crate) fn end_all(folder: &Path) -> Result<u32> {
+    let mut places = Vec::new();
+    if folder.is_dir() {
+        for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+            places.push(entry?.path());
+        }
+    }
+    // Bridges first, so that they can commit to a broker that still runs.
+    places.sort_by_key(|place| (is_server(place), place.clone()));
+    let mut ended = 0;
+    for place in places {
+        if end_recorded(&place)? {
+            let name = place.file_name().unwrap_or_default().display().to_string();
             screen::line(&format!("{name}: stopped"));
             ended += 1;
         }
     }
-    if ended == 0 {
-        screen::line("nothing runs");
-    }
-    Ok(())
+    Ok(ended)
+}
+
+fn is_server(place: &Path) -> bool {
+    SERVERS.iter().any(|(name, _)| place.ends_with(name))
 }
 
 /// The port of the last run, then the usual one, then any: addresses stay what they were.
@@ -214,7 +240,7 @@ fn show(stack: &Stack, hint: &str) {
 }
 
 /// The addresses as the variables that `data-bridge` reads.
-pub(crate) fn variables(stack: &Stack) -> String {
+fn variables(stack: &Stack) -> String {
     let names = [
         ("kafka", "KAFKA_BROKERS"),
         ("nats", "NATS_URL"),

@@ -139,15 +139,18 @@ fn run_program(title: &str, command: Command, logs: &Path) -> Result<Outcome> {
     let outcome = Outcome::parse(&output, status.is_some_and(|status| status.success()));
     let took = seconds(started.elapsed());
     let verdict = if outcome.passed() { "ok" } else { "FAILED" };
-    screen::line(&format!(
-        "test   {title:<34} {took:>9}  {verdict:<6} {}",
-        outcome.counts()
-    ));
+    // A program without tests, or of which the filter leaves none, is not worth a line.
+    if !outcome.is_empty() || !outcome.passed() {
+        let counts = outcome.counts();
+        screen::line(&format!(
+            "test   {title:<34} {took:>9}  {verdict:<6} {counts}"
+        ));
+    }
     if !outcome.passed() {
         if status.is_none() {
             screen::line(&format!("    no end after {} s: killed", LIMIT.as_secs()));
         }
-        screen::line(&output);
+        screen::line(Outcome::failures(&output));
     }
     Ok(outcome)
 }

@@ -21,6 +21,20 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
+/// A program of ours as a person would start it: without the variables that cargo has set for us.
+pub(crate) fn program(path: &Path) -> Command {
+    let mut command = Command::new(path);
+    for (name, _) in std::env::vars_os() {
+        if name
+            .to_str()
+            .is_some_and(|name| name.starts_with("CARGO_PKG_"))
+        {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
 /// A package of the workspace.
 #[derive(Debug)]
 pub(crate) struct Package {

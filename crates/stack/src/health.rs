@@ -66,9 +66,10 @@ pub fn connect(port: u16) -> Result<TcpStream> {
 /// When there is no connection, no answer in time, or another status than 200.
 pub fn http_get(port: u16, path: &str) -> Result<String> {
     let mut stream = connect(port)?;
+    // 1.0: the answer ends with the connection, so nothing has to be put together from chunks.
     write!(
         stream,
-        "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"
+        "GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n"
     )?;
     let mut answer = Vec::new();
     stream

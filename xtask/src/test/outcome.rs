@@ -40,6 +40,14 @@ impl Outcome {
         outcome
     }
 
+    /// What a reader needs of a failed program's output: from where it tells its failures, or all
+    /// of it when it ended without telling.
+    pub(crate) fn failures(output: &str) -> &str {
+        output
+            .find("\nfailures:\n")
+            .map_or(output, |at| &output[at..])
+    }
+
     pub(crate) fn add(&mut self, other: &Self) {
         self.passed += other.passed;
         self.failed += other.failed;
@@ -94,6 +102,16 @@ mod tests {
         assert!(!Outcome::parse(BAD, true).passed());
         assert!(!Outcome::parse(OK, false).passed());
         assert!(!Outcome::parse("", false).passed());
+    }
+
+    #[test]
+    fn only_the_failures_are_shown_unless_the_program_crashed() {
+        let output = "test a ... ok\n\nfailures:\n\n---- b ----\n";
+        assert_eq!(Outcome::failures(output), "\nfailures:\n\n---- b ----\n");
+        assert_eq!(
+            Outcome::failures("test a ... ok\nkilled"),
+            "test a ... ok\nkilled"
+        );
     }
 
     #[test]

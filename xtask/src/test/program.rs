@@ -38,8 +38,10 @@ pub(super) struct Program {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
-    /// The tests inside a library or program.
+    /// The tests inside a library.
     Unit,
+    /// The tests inside a program.
+    Binary,
     /// A file or folder of `tests/`.
     Integration,
 }
@@ -48,6 +50,7 @@ impl Program {
     pub(super) fn title(&self) -> String {
         let part = match self.kind {
             Kind::Unit => "unit",
+            Kind::Binary => "program",
             Kind::Integration => self.target.as_str(),
         };
         format!("{} {part}", self.package)
@@ -91,10 +94,10 @@ pub(super) fn parse(messages: &str) -> Result<Build> {
                 .unwrap_or(Path::new(""))
                 .to_owned(),
             executable,
-            kind: if kind == "test" {
-                Kind::Integration
-            } else {
-                Kind::Unit
+            kind: match kind {
+                "test" => Kind::Integration,
+                "bin" => Kind::Binary,
+                _ => Kind::Unit,
             },
             target: name,
         });
@@ -162,7 +165,7 @@ mod tests {
             titles,
             [
                 "data-bridge-core it",
-                "xtask unit",
+                "xtask program",
                 "data-bridge unit",
                 "data-bridge it"
             ]
