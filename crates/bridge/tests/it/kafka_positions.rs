@@ -1,0 +1,382 @@
+//! Positions: where a partition starts, what is committed, and what happens when the log changes
+//! under it.
+
+use std::sync::Arc;
+
+use data_bridge::config::OffsetReset;
+use rdkafka::config::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+use crate::kafka_stage::{
+    Board, Manners, Member, PATIENCE, Sends, add_partitions, broker, commit_as_another, committed,
+    config, delete_records, delete_topic, make_topic, no_rows,
+};
+
+/// FAILURES 11: `latest`, killed before the first commit.
+#[test]
+fn nothing_produced_after_the_first_start_is_skipped() {
+    let topic = "latest";
+    make_topic(topic, 1);
+    let config = config(&[topic]);
+    let sends = Sends::new();
+    sends.these(topic, 0, 0..10);
+    let board = Arc::new(Board::default());
+    let silent = Manners {
+        commits: false,
+        ..Manners::default()
+    };
+    let first = Member::join_as("a", &config, &board, no_rows(), silent);
+    board.wait("it has the partition", |view| view.held("a") == 1);
+    assert_eq!(board.look(|view| view.starts[0].2), 10, "at the end");
+    let (offset, _) = committed(&config.kafka.group_id, topic, 0).expect("committed at once");
+    assert_eq!(offset, 10);
+    first.crash();
+    sends.these(topic, 0, 10..20);
+    let second = Member::join("b", &config, &board);
+    board.wait("all since the start are read", |view| {
+        view.values(topic).len() == 10
+    });
+    assert_eq!(
+        board.look(|view| view.offsets(topic, 0)),
+        (10..20).collect::<Vec<_>>()
+    );
+    second.close();
+}
+
+#[test]
+fn earliest_starts_at_the_beginning() {
+    let topic = "earliest";
+    make_topic(topic, 1);
+    let mut config = config(&[topic]);
+    config.kafka.auto_offset_reset = OffsetReset::Earliest;
+    let sends = Sends::new();
+    sends.these(topic, 0, 0..10);
+    delete_records(topic, 0, 3);
+    let board = Arc::new(Board::default());
+    let member = Member::join("a", &config, &board);
+    board.wait("all are read", |view| {
+        view.offsets(topic, 0) == (3..10).collect::<Vec<_>>()
+    });
+    board.look(|view| assert!(view.status("a").lost_ranges.is_empty()));
+    member.close();
+}
+
+/// FAILURES 12.
+#[test]
+fn an_added_partition_is_read_from_its_beginning() {
+    let topic = "added";
+    make_topic(topic, 1);
+    let config = config(&[topic]);
+    let board = Arc::new(Board::default());
+    let first = Member::join("a", &config, &board);
+    board.wait("it has the partition", |view| view.held("a") == 1);
+    add_partitions(topic, 3);
+    let sends = Sends::new();
+    // Before the member knows of them.
+    sends.these(topic, 1, 0..10);
+    sends.these(topic, 2, 0..10);
+    board.wait("it has them", |view| view.held("a") == 3);
+    board.wait("they are read", |view| view.records.len() == 20);
+    for partition in 1..3 {
+        let offsets = board.look(|view| view.offsets(topic, partition));
+        assert_eq!(offsets, (0..10).collect::<Vec<_>>());
+        let (_, mark) = committed(&config.kafka.group_id, topic, partition).unwrap();
+        assert!(
+            mark.ends_with(";1;0"),
+            "first seen with one partition: {mark}"
+        );
+    }
+    first.close();
+    // Also while nobody is there to see it.
+    add_partitions(topic, 4);
+    sends.these(topic, 3, 0..10);
+    let second = Member::join("b", &config, &board);
+    board.wait("the fourth is read", |view| {
+        view.offsets(topic, 3).len() == 10
+    });
+    second.close();
+}
+
+#[test]
+fn every_commit_carries_the_mark() {
+    let topic = "mark";
+    make_topic(topic, 2);
+    let config = config(&[topic]);
+    let sends = Sends::new();
+    sends.these(topic, 0, 0..7);
+    let board = Arc::new(Board::default());
+    let member = Member::join("a", &config, &board);
+    board.wait("it has both", |view| view.held("a") == 2);
+    let group = &config.kafka.group_id;
+    let (offset, first) = committed(group, topic, 0).unwrap();
+    assert_eq!(offset, 7);
+    assert!(
+        first.starts_with("b1;") && first.ends_with(";2;7"),
+        "{first}"
+    );
+    sends.these(topic, 0, 7..20);
+    board.wait("all are committed", |view| {
+        view.status("a")
+            .lanes
+            .iter()
+            .any(|lane| lane.committed.0 == 20)
+    });
+    let (offset, second) = committed(group, topic, 0).unwrap();
+    assert_eq!((offset, second), (20, first), "it began where it began");
+    member.close();
+
+    let again = Member::join("b", &config, &board);
+    board.wait("it goes on", |view| view.held("b") == 2);
+    let starts = board.look(|view| view.starts.clone());
+    assert!(
+        starts.contains(&("b".into(), (topic.into(), 0), 20)),
+        "{starts:?}"
+    );
+    again.close();
+}
+
+#[test]
+fn a_commit_of_the_previous_service_is_gone_on_from() {
+    let topic = "foreign";
+    make_topic(topic, 1);
+    let config = config(&[topic]);
+    let sends = Sends::new();
+    sends.these(topic, 0, 0..10);
+    commit_as_another(&config.kafka.group_id, topic, 0, 4);
+    let board = Arc::new(Board::default());
+    let member = Member::join("a", &config, &board);
+    board.wait("the rest is read", |view| {
+        view.offsets(topic, 0) == (4..10).collect::<Vec<_>>()
+    });
+    let (_, mark) = committed(&config.kafka.group_id, topic, 0).unwrap();
+    assert!(mark.ends_with(";1;4"), "{mark}");
+    member.close();
+}
+
+#[test]
+fn rows_without_commits_start_at_the_beginning() {
+    let topic = "expired";
+    make_topic(topic, 1);
+    let config = config(&[topic]);
+    let sends = Sends::new();
+    sends.these(topic, 0, 0..10);
+    let board = Arc::new(Board::default());
+    let has_rows = Arc::new(|asked: &str| Some(asked == "expired"));
+    let member = Member::join_as("a", &config, &board, has_rows, Manners::default());
+    board.wait("all are read", |view| view.records.len() == 10);
+    member.close();
+}
+
+/// FAILURES 10, at assignment.
+#[test]
+fn what_retention_deleted_before_the_start_is_named() {
+    let topic = "lost-before";
+    make_topic(topic, 1);
+    let config = config(&[topic]);
+    let sends = Sends::new();
+    let board = Arc::new(Board::default());
+    let first = Member::join("a", &config, &board);
+    board.wait("it has the partition", |view| view.held("a") == 1);
+    first.close();
+    sends.these(topic, 0, 0..100);
+    delete_records(topic, 0, 60);
+    let second = Member::join("b", &config, &board);
+    board.wait("the rest is read", |view| view.records.len() == 40);
+    assert_eq!(
+        board.look(|view| view.offsets(topic, 0)),
+        (60..100).collect::<Vec<_>>()
+    );
+    let lost = board.look(|view| view.status("b").lost_ranges);
+    assert_eq!(lost.len(), 1);
+    assert_eq!((lost[0].partition, lost[0].offsets.clone()), (0, 0..60));
+    second.close();
+}
+
+/// FAILURES 10, while it is read.
+#[test]
+fn what_retention_deletes_under_a_reader_is_named() {
+    let topic = "lost-under";
+    make_topic(topic, 2);
+    let config = config(&[topic]);
+    let sends = Sends::new();
+    let board = Arc::new(Board::default());
+    let member = Member::join("a", &config, &board);
+    board.wait("it has both", |view| view.held("a") == 2);
+    sends.these(topic, 0, 0..10);
+    board.wait("the first are read", |view| view.records.len() == 10);
+    member.pause();
+    board.wait("it is paused", |view| {
+        view.status("a").lanes.iter().all(|lane| lane.paused)
+    });
+    sends.these(topic, 0, 10..100);
+    delete_records(topic, 0, 60);
+    member.resume();
+    board.wait("the rest is read", |view| view.records.len() == 50);
+    let expected = (0..10).chain(60..100).collect::<Vec<_>>();
+    assert_eq!(board.look(|view| view.offsets(topic, 0)), expected);
+    let lost = board.look(|view| view.status("a").lost_ranges);
+    assert_eq!((lost.len(), lost[0].offsets.clone()), (1, 10..60));
+    // The other partition was not touched by it.
+    sends.these(topic, 1, 0..10);
+    board.wait("the other flows", |view| {
+        view.offsets(topic, 1) == (0..10).collect::<Vec<_>>()
+    });
+    board.look(|view| assert_eq!(view.starts.len(), 2, "the lane is the same"));
+    member.close();
+}
+
+/// The same while the cooperative protocol is in use: partitions are given one by one.
+#[test]
+fn what_retention_deletes_under_a_cooperative_reader_is_named() {
+    let topic = "lost-cooperative";
+    make_topic(topic, 2);
+    let mut config = config(&[topic]);
+    config.kafka.assignor = data_bridge::config::Assignor::CooperativeSticky;
+    let sends = Sends::new();
+    let board = Arc::new(Board::default());
+    let member = Member::join("a", &config, &board);
+    board.wait("it has both", |view| view.held("a") == 2);
+    member.pause();
+    board.wait("it is paused", |view| {
+        view.status("a").lanes.iter().all(|lane| lane.paused)
+    });
+    sends.these(topic, 0, 0..100);
+    delete_records(topic, 0, 60);
+    member.resume();
+    board.wait("the rest is read", |view| view.records.len() == 40);
+    assert_eq!(
+        board.look(|view| view.offsets(topic, 0)),
+        (60..100).collect::<Vec<_>>()
+    );
+    assert_eq!(board.look(|view| view.status("a").lost_ranges.len()), 1);
+    member.close();
+}
+
+/// FAILURES 10: nothing of the new topic is taken for the old one's, nor skipped.
+#[test]
+fn a_topic_made_anew_while_nobody_looks_starts_at_its_beginning() {
+    let topic = "anew";
+    make_topic(topic, 1);
+    let config = config(&[topic]);
+    let sends = Sends::new();
+    let board = Arc::new(Board::default());
+    let first = Member::join("a", &config, &board);
+    board.wait("it has the partition", |view| view.held("a") == 1);
+    sends.these(topic, 0, 0..10);
+    board.wait("all are committed", |view| {
+        view.status("a")
+            .lanes
+            .iter()
+            .any(|lane| lane.committed.0 == 10)
+    });
+    first.close();
+    delete_topic(topic);
+    make_topic(topic, 1);
+    let sends = Sends::new();
+    // More than before: the old commit would fit into the new topic.
+    sends.these(topic, 0, 100..130);
+    let second = Member::join("b", &config, &board);
+    board.wait("all of the new are read", |view| view.records.len() == 40);
+    let starts = board.look(|view| view.starts.clone());
+    assert_eq!(starts[1], ("b".into(), (topic.into(), 0), 0));
+    board.look(|view| {
+        assert_eq!(view.status("b").made_anew, 1);
+        assert_eq!(view.values(topic).len(), 40);
+    });
+    second.close();
+}
+
+#[test]
+fn a_topic_made_anew_under_a_reader_starts_at_its_beginning() {
+    let topic = "anew-under";
+    make_topic(topic, 1);
+    let config = config(&[topic]);
+    let sends = Sends::new();
+    let board = Arc::new(Board::default());
+    let member = Member::join("a", &config, &board);
+    board.wait("it has the partition", |view| view.held("a") == 1);
+    sends.these(topic, 0, 0..10);
+    board.wait("the old are read", |view| view.records.len() == 10);
+    delete_topic(topic);
+    make_topic(topic, 1);
+    let sends = Sends::new();
+    sends.these(topic, 0, 100..130);
+    board.wait("all of the new are read", |view| {
+        view.values(topic).len() == 40
+    });
+    board.look(|view| {
+        let new = view
+            .records
+            .iter()
+            .filter(|(_, _, _, value)| value.len() == 3);
+        assert_eq!(
+            new.map(|record| record.2).min(),
+            Some(0),
+            "from its beginning"
+        );
+    });
+    member.close();
+}
+
+/// FAILURES 9: aborted records are absent, and the position behind the last control record is
+/// committed.
+#[test]
+fn a_transactional_topic_is_committed_to_its_end() {
+    let topic = "transactions";
+    make_topic(topic, 1);
+    let config = config(&[topic]);
+    let board = Arc::new(Board::default());
+    let member = Member::join("a", &config, &board);
+    board.wait("it has the partition", |view| view.held("a") == 1);
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", broker().bootstrap())
+        .set("transactional.id", "test")
+        .create()
+        .unwrap();
+    producer.init_transactions(PATIENCE).unwrap();
+    for round in 0..10 {
+        producer.begin_transaction().unwrap();
+        for record in 0..10 {
+            let value = format!("{round}-{record}");
+            let record = BaseRecord::<(), str>::to(topic).payload(&value);
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+        }
+        producer.flush(PATIENCE).unwrap();
+        if round % 3 == 2 {
+            producer.abort_transaction(PATIENCE).unwrap();
+        } else {
+            producer.commit_transaction(PATIENCE).unwrap();
+        }
+    }
+    board.wait("the committed ones are read", |view| {
+        view.records.len() == 70
+    });
+    let end = 10 * 11;
+    board.wait("nothing is left", |view| {
+        let lanes = view.status("a").lanes;
+        lanes
+            .iter()
+            .all(|lane| lane.lag == 0 && lane.committed.0 == end)
+    });
+    // An aborted end, too.
+    producer.begin_transaction().unwrap();
+    let record = BaseRecord::<(), str>::to(topic).payload("aborted");
+    producer.send(record).map_err(|(error, _)| error).unwrap();
+    producer.flush(PATIENCE).unwrap();
+    producer.abort_transaction(PATIENCE).unwrap();
+    board.wait("nothing is left", |view| {
+        let lanes = view.status("a").lanes;
+        lanes
+            .iter()
+            .all(|lane| lane.lag == 0 && lane.committed.0 == end + 2)
+    });
+    board.look(|view| {
+        assert_eq!(view.records.len(), 70);
+        assert!(
+            view.records
+                .iter()
+                .all(|(.., value)| !value.starts_with("2-"))
+        );
+    });
+    member.close();
+}

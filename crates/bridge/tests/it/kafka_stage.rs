@@ -1,0 +1,589 @@
+//! What the tests of the Kafka source stand on: a broker, a producer, and members of a group that
+//! behave as the bridge does, with everything they see on one board.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use data_bridge::config::{Config, Environment, Secret};
+use data_bridge::source::kafka::{Event, HasRows, KafkaSource, SourceError, SourceStatus, Waker};
+use data_bridge_core::units::{LaneId, Position};
+use data_bridge_stack::kafka::{Kafka, KafkaOptions};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::{Offset, TopicPartitionList};
+
+/// Longest wait for anything that normally takes milliseconds to a few seconds.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A partition by topic and number.
+pub(crate) type Place = (String, i32);
+
+/// A folder under `target/`, empty at first.
+pub(crate) fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).expect("the folder of an earlier run can be removed");
+    }
+    fs::create_dir_all(&folder).expect("a folder under target/ can be made");
+    folder
+}
+
+/// The broker that these tests share; sessions may be as short as a test wants.
+pub(crate) fn broker() -> &'static Kafka {
+    static BROKER: OnceLock<Kafka> = OnceLock::new();
+    BROKER.get_or_init(|| start_broker("kafka-source", None))
+}
+
+pub(crate) fn start_broker(name: &str, port: Option<u16>) -> Kafka {
+    let options = KafkaOptions {
+        port,
+        properties: vec![("group.min.session.timeout.ms".into(), "500".into())],
+        ..KafkaOptions::default()
+    };
+    Kafka::start(&folder(name), options).expect("Kafka starts")
+}
+
+/// The defaults, for these topics of the shared broker, and a group named after the first.
+pub(crate) fn config(topics: &[&str]) -> Config {
+    let environment = Environment {
+        host_name: "test".into(),
+        ..Environment::default()
+    };
+    let mut config = Config::from_defaults(&environment);
+    config.kafka.brokers = broker().bootstrap();
+    config.kafka.group_id = format!("group-{}", topics[0]);
+    let routed = topics
+        .iter()
+        .map(|topic| ((*topic).to_owned(), "ticks".to_owned()));
+    config.kafka.topics = routed.collect();
+    // Added partitions and new topics are found within this time instead of 10 s.
+    let refresh = Secret::new("500");
+    let properties = &mut config.kafka.properties;
+    properties.insert("topic.metadata.refresh.interval.ms".into(), refresh);
+    config
+}
+
+/// ClickHouse has rows of no topic.
+pub(crate) fn no_rows() -> HasRows {
+    Arc::new(|_| Some(false))
+}
+
+/// What all members of a test have seen.
+#[derive(Debug, Default)]
+pub(crate) struct Board {
+    view: Mutex<View>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct View {
+    /// Every record, in the order it was handed out: member, partition, offset, value.
+    pub(crate) records: Vec<(String, Place, u64, String)>,
+    /// Starts of partitions in the order they were assigned.
+    pub(crate) starts: Vec<(String, Place, u64)>,
+    /// Lanes that were lost without a chance to finish.
+    pub(crate) lost: usize,
+    /// Errors of commits that were refused.
+    pub(crate) refused: Vec<String>,
+    pub(crate) members: BTreeMap<String, MemberView>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MemberView {
+    pub(crate) lanes: BTreeMap<LaneId, Place>,
+    pub(crate) status: SourceStatus,
+    pub(crate) fatal: Option<SourceError>,
+}
+
+impl View {
+    /// How many partitions the member has.
+    pub(crate) fn held(&self, member: &str) -> usize {
+        self.members
+            .get(member)
+            .map_or(0, |member| member.lanes.len())
+    }
+
+    pub(crate) fn status(&self, member: &str) -> SourceStatus {
+        let member = self.members.get(member);
+        member
+            .map(|member| member.status.clone())
+            .unwrap_or_default()
+    }
+
+    /// Offsets of one partition in the order they were handed out.
+    pub(crate) fn offsets(&self, topic: &str, partition: i32) -> Vec<u64> {
+        let of_partition = self
+            .records
+            .iter()
+            .filter(|(_, place, ..)| place.0 == topic && place.1 == partition);
+        of_partition.map(|(_, _, offset, _)| *offset).collect()
+    }
+
+    pub(crate) fn values(&self, topic: &str) -> BTreeSet<String> {
+        let of_topic = self
+            .records
+            .iter()
+            .filter(|(_, place, ..)| place.0 == topic);
+        of_topic.map(|(.., value)| value.clone()).collect()
+    }
+}
+
+impl Board {
+    pub(crate) fn look<T>(&self, at: impl FnOnce(&View) -> T) -> T {
+        at(&self.view.lock().unwrap())
+    }
+
+    /// Waits until it is so; panics with `what` when it does not become so.
+    pub(crate) fn wait(&self, what: &str, is_so: impl Fn(&View) -> bool) {
+        let until = Instant::now() + PATIENCE;
+        let mut view = self.view.lock().unwrap();
+        while !is_so(&view) {
+            let left = until.saturating_duration_since(Instant::now());
+            let View {
+                starts,
+                lost,
+                refused,
+                members,
+                records,
+            } = &*view;
+            assert!(
+                left > Duration::ZERO,
+                "{what}: never\n{} records, starts {starts:?}, lost {lost}, refused {refused:?}\n{members:#?}",
+                records.len()
+            );
+            view = self.changed.wait_timeout(view, left).unwrap().0;
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut View)) {
+        change(&mut self.view.lock().unwrap());
+        self.changed.notify_all();
+    }
+}
+
+/// What a member is told to do.
+#[derive(Debug)]
+enum Order {
+    Pause,
+    Resume,
+    /// Commits no more.
+    Withhold,
+    /// Stops polling until the sender is dropped.
+    Freeze(Receiver<()>),
+    Close,
+}
+
+/// A member of a group on a thread of its own: commits what it was handed at once, and releases
+/// what is revoked when that is committed.
+#[derive(Debug)]
+pub(crate) struct Member {
+    orders: Sender<Order>,
+    waker: Waker,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// How a member behaves.
+#[derive(Clone, Debug)]
+pub(crate) struct Manners {
+    pub(crate) commits: bool,
+    /// Pauses and resumes all lanes in turn after so many fetches.
+    pub(crate) toggle_every: Option<u32>,
+    /// Most records of one fetch.
+    pub(crate) batch: usize,
+}
+
+impl Default for Manners {
+    fn default() -> Self {
+        Self {
+            commits: true,
+            toggle_every: None,
+            batch: 5_000,
+        }
+    }
+}
+
+impl Member {
+    pub(crate) fn join(name: &str, config: &Config, board: &Arc<Board>) -> Self {
+        Self::join_as(name, config, board, no_rows(), Manners::default())
+    }
+
+    pub(crate) fn join_as(
+        name: &str,
+        config: &Config,
+        board: &Arc<Board>,
+        has_rows: HasRows,
+        manners: Manners,
+    ) -> Self {
+        let mut instance = config.instance.clone();
+        name.clone_into(&mut instance.id);
+        let source = KafkaSource::connect(&config.kafka, &instance, 16 << 20, has_rows)
+            .expect("the configuration is sound");
+        let waker = source.waker();
+        let (orders, inbox) = mpsc::channel();
+        let mut driver = Driver {
+            name: name.to_owned(),
+            source,
+            board: Arc::clone(board),
+            next: BTreeMap::new(),
+            committed: BTreeMap::new(),
+            revoked: Vec::new(),
+            under_way: false,
+            is_paused: false,
+            turns: 0,
+            manners,
+        };
+        let thread = thread::spawn(move || driver.run(&inbox));
+        Self {
+            orders,
+            waker,
+            thread: Some(thread),
+        }
+    }
+
+    pub(crate) fn pause(&self) {
+        self.order(Order::Pause);
+    }
+
+    pub(crate) fn resume(&self) {
+        self.order(Order::Resume);
+    }
+
+    pub(crate) fn withhold_commits(&self) {
+        self.order(Order::Withhold);
+    }
+
+    /// Until the answer is dropped, the member does not poll.
+    pub(crate) fn freeze(&self) -> Sender<()> {
+        let (thaw, frozen) = mpsc::channel();
+        self.order(Order::Freeze(frozen));
+        thaw
+    }
+
+    /// Leaves the group.
+    pub(crate) fn close(mut self) {
+        self.order(Order::Close);
+        self.end();
+    }
+
+    /// Ends without a word, as a killed process does.
+    pub(crate) fn crash(mut self) {
+        self.end();
+    }
+
+    fn order(&self, order: Order) {
+        self.orders.send(order).expect("the member still runs");
+        self.waker.wake();
+    }
+
+    fn end(&mut self) {
+        // Without a sender of orders it ends.
+        self.orders = mpsc::channel().0;
+        self.waker.wake();
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("the member did not panic");
+        }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        if self.thread.is_some() && !thread::panicking() {
+            self.end();
+        }
+    }
+}
+
+struct Driver {
+    name: String,
+    source: KafkaSource,
+    board: Arc<Board>,
+    next: BTreeMap<LaneId, Position>,
+    committed: BTreeMap<LaneId, Position>,
+    revoked: Vec<LaneId>,
+    under_way: bool,
+    is_paused: bool,
+    turns: u32,
+    manners: Manners,
+}
+
+impl Driver {
+    fn run(&mut self, inbox: &Receiver<Order>) {
+        let mut events = Vec::new();
+        loop {
+            match inbox.try_recv() {
+                Ok(Order::Pause) => self.pause(true),
+                Ok(Order::Resume) => self.pause(false),
+                Ok(Order::Withhold) => self.manners.commits = false,
+                Ok(Order::Freeze(frozen)) => drop(frozen.recv()),
+                Ok(Order::Close) => {
+                    self.source.close(Instant::now() + Duration::from_secs(10));
+                    self.show();
+                    return;
+                }
+                Err(mpsc::TryRecvError::Disconnected) => return,
+                Err(mpsc::TryRecvError::Empty) => {}
+            }
+            let wait = Duration::from_millis(50);
+            self.source.fetch(wait, self.manners.batch, &mut events);
+            for event in events.drain(..) {
+                self.take(event);
+            }
+            self.turns += 1;
+            if self
+                .manners
+                .toggle_every
+                .is_some_and(|every| self.turns % every == 0)
+            {
+                self.pause(!self.is_paused);
+            }
+            self.commit();
+            self.show();
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        let name = self.name.clone();
+        match event {
+            Event::Assigned {
+                lane,
+                topic,
+                partition,
+                start,
+            } => {
+                self.next.insert(lane, start);
+                self.committed.insert(lane, start);
+                if self.is_paused {
+                    self.source.pause(&[lane]);
+                }
+                self.board.change(|view| {
+                    let place = (topic, partition);
+                    view.starts.push((name.clone(), place.clone(), start.0));
+                    view.members
+                        .entry(name)
+                        .or_default()
+                        .lanes
+                        .insert(lane, place);
+                });
+            }
+            Event::Fetched { lane, arena, next } => {
+                assert!(next > self.next[&lane], "a fetch moves on");
+                self.next.insert(lane, next);
+                self.board.change(|view| {
+                    let place = view.members[&name].lanes[&lane].clone();
+                    view.records.extend(arena.records().map(|record| {
+                        let value = record.payload.unwrap_or_default();
+                        let value = String::from_utf8_lossy(value).into_owned();
+                        (name.clone(), place.clone(), record.position.0, value)
+                    }));
+                });
+            }
+            Event::Revoked { lanes } => self.revoked.extend(lanes),
+            Event::Lost { lanes } => {
+                self.revoked.retain(|lane| !lanes.contains(lane));
+                self.forget(&lanes);
+                self.board.change(|view| view.lost += lanes.len());
+            }
+            Event::Committed { ok, error } => {
+                self.under_way = false;
+                if !ok {
+                    self.committed.clear();
+                    self.board.change(|view| view.refused.extend(error));
+                }
+            }
+            Event::Fatal(error) => self.board.change(|view| {
+                view.members.entry(name).or_default().fatal = Some(error);
+            }),
+        }
+    }
+
+    /// One commit at a time; what is revoked is released when it is committed.
+    fn commit(&mut self) {
+        if self.under_way {
+            return;
+        }
+        let open = self
+            .next
+            .iter()
+            .filter(|(lane, next)| self.manners.commits && self.committed.get(lane) != Some(next));
+        let positions = open.map(|(lane, next)| (*lane, *next)).collect::<Vec<_>>();
+        if positions.is_empty() {
+            let released = std::mem::take(&mut self.revoked);
+            if !released.is_empty() {
+                self.forget(&released);
+                self.source.release(&released);
+            }
+            return;
+        }
+        self.source.commit(&positions);
+        self.committed.extend(positions);
+        self.under_way = true;
+    }
+
+    fn forget(&mut self, lanes: &[LaneId]) {
+        for lane in lanes {
+            self.next.remove(lane);
+            self.committed.remove(lane);
+        }
+        let name = &self.name;
+        self.board.change(|view| {
+            if let Some(member) = view.members.get_mut(name) {
+                member.lanes.retain(|lane, _| !lanes.contains(lane));
+            }
+        });
+    }
+
+    fn pause(&mut self, pause: bool) {
+        let lanes = self.next.keys().copied().collect::<Vec<_>>();
+        if pause {
+            self.source.pause(&lanes);
+        } else {
+            self.source.resume(&lanes);
+        }
+        self.is_paused = pause;
+    }
+
+    fn show(&self) {
+        let status = self.source.status();
+        self.board.change(|view| {
+            view.members.entry(self.name.clone()).or_default().status = status;
+        });
+    }
+}
+
+fn client() -> ClientConfig {
+    client_of(&broker().bootstrap())
+}
+
+fn client_of(brokers: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", brokers);
+    config
+}
+
+/// Sends values to topics of the shared broker.
+pub(crate) struct Sends(ThreadedProducer<DefaultProducerContext>);
+
+impl Sends {
+    pub(crate) fn new() -> Self {
+        Self::to(&broker().bootstrap())
+    }
+
+    pub(crate) fn to(brokers: &str) -> Self {
+        let mut config = client_of(brokers);
+        config.set("linger.ms", "1").set("compression.type", "lz4");
+        Self(config.create().expect("the producer's settings are sound"))
+    }
+
+    pub(crate) fn one(&self, topic: &str, partition: i32, value: &str) {
+        let mut record = BaseRecord::<(), str>::to(topic)
+            .partition(partition)
+            .payload(value);
+        while let Err((error, refused)) = self.0.send(record) {
+            assert!(error.to_string().contains("Queue full"), "{error}");
+            self.flush();
+            record = refused;
+        }
+    }
+
+    /// Everything sent is in the log.
+    pub(crate) fn flush(&self) {
+        self.0.flush(PATIENCE).expect("the broker takes it");
+    }
+
+    pub(crate) fn these(&self, topic: &str, partition: i32, values: std::ops::Range<u32>) {
+        for value in values {
+            self.one(topic, partition, &value.to_string());
+        }
+        self.flush();
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.expect("a runtime").block_on(future)
+}
+
+fn admin() -> AdminClient<DefaultClientContext> {
+    client().create().expect("the client's settings are sound")
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new()
+        .operation_timeout(Some(PATIENCE))
+        .request_timeout(Some(PATIENCE))
+}
+
+pub(crate) fn make_topic(topic: &str, partitions: i32) {
+    let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+    // A topic of this name may still be going away.
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let made = block_on(admin().create_topics([&new], &options())).expect("the broker answers");
+        match &made[0] {
+            Ok(_) => return,
+            Err((_, code)) => {
+                let is_there = *code == rdkafka::types::RDKafkaErrorCode::TopicAlreadyExists;
+                assert!(is_there && Instant::now() < until, "{topic}: {code}");
+            }
+        }
+    }
+}
+
+pub(crate) fn delete_topic(topic: &str) {
+    let deleted = block_on(admin().delete_topics(&[topic], &options())).expect("an answer");
+    deleted[0].as_ref().expect("it can be deleted");
+}
+
+pub(crate) fn add_partitions(topic: &str, to: usize) {
+    let new = NewPartitions::new(topic, to);
+    let added = block_on(admin().create_partitions([&new], &options())).expect("an answer");
+    added[0].as_ref().expect("they can be added");
+}
+
+/// Deletes what lies before an offset, as retention does.
+pub(crate) fn delete_records(topic: &str, partition: i32, before: i64) {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, Offset::Offset(before))
+        .expect("a valid offset");
+    block_on(admin().delete_records(&list, &options())).expect("they can be deleted");
+}
+
+/// What the group has committed: offset and metadata.
+pub(crate) fn committed(group: &str, topic: &str, partition: i32) -> Option<(i64, String)> {
+    let mut config = client();
+    config.set("group.id", group);
+    let consumer: BaseConsumer = config.create().expect("the client's settings are sound");
+    let mut list = TopicPartitionList::new();
+    list.add_partition(topic, partition);
+    let list = consumer
+        .committed_offsets(list, PATIENCE)
+        .expect("the group is known");
+    let entry = list.find_partition(topic, partition)?;
+    match entry.offset() {
+        Offset::Offset(offset) => Some((offset, entry.metadata().to_owned())),
+        _ => None,
+    }
+}
+
+/// Commits as another program would.
+pub(crate) fn commit_as_another(group: &str, topic: &str, partition: i32, offset: i64) {
+    let mut config = client();
+    config.set("group.id", group);
+    let consumer: BaseConsumer = config.create().expect("the client's settings are sound");
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, Offset::Offset(offset))
+        .expect("a valid offset");
+    consumer
+        .commit(&list, rdkafka::consumer::CommitMode::Sync)
+        .expect("nobody else is in the group");
+}

@@ -1,0 +1,6 @@
+//! Tests against real servers.
+
+mod kafka_group;
+mod kafka_positions;
+mod kafka_stage;
+mod kafka_topics;
