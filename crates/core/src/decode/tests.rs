@@ -1,6 +1,7 @@
 //! Decoding as a whole: messages in, cells out.
 
 mod chunks;
+mod differential;
 
 mod identity;
 mod messages;

@@ -302,7 +302,7 @@ fn texts_are_unescaped_and_keys_too() {
     let mut bench = Bench::new("ticks");
     let row = bench.row(concat!(
         r#"{"\u0073ymbol":"\u0045UR\/USD \ud83d\ude00 \"\\ é","b\u0069d":"1\u002e5","ask":2,"#,
-        r#""t":"17061984\u003000123","source":"\n\u0000"}"#
+        r#""t":"17061984\u00300123","source":"\n\u0000"}"#
     ));
     assert_eq!(row["symbol"], "EUR/USD 😀 \"\\ é");
     assert_eq!(
