@@ -27,7 +27,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::arena::{Arena, Record};
-use crate::block::{Blocks, Cell, Pushed};
+use crate::block::{Blocks, Cell};
 use crate::catalog::Catalog;
 use crate::units::{RouteId, TableId};
 
@@ -120,7 +120,8 @@ impl Decoder {
     ) {
         while let Some(record) = arena.get(*next) {
             *next += 1;
-            match self.row(record, now_ms, blocks) {
+            let table = self.table;
+            match self.row(record, now_ms, |cells| blocks.push(table, cells)) {
                 Ok(pushed) => {
                     tally.add_row(pushed);
                     tally.decoded += 1;
@@ -131,41 +132,31 @@ impl Decoder {
         }
     }
 
-    /// Decodes one record and pushes its row.
+    /// Decodes one record and gives the cells of its row to `put`.
     #[inline]
-    fn row(
+    fn row<R>(
         &mut self,
         record: Record<'_>,
         now_ms: i64,
-        blocks: &mut Blocks,
-    ) -> Result<Pushed, Fault> {
+        put: impl FnOnce(&[Cell<'_>]) -> R,
+    ) -> Result<R, Fault> {
         #[cfg(test)]
         assert_ne!(self.panic_at, Some(record.position), "a failure on purpose");
         let payload = record.payload.ok_or_else(|| {
-            Fault::message(
-                Reason::Tombstone,
-                0,
-                "the message is a tombstone: it has no value",
-            )
+            let want = "the message is a tombstone: it has no value";
+            Fault::message(Reason::Tombstone, 0, want)
         })?;
         if payload.is_empty() {
-            return Err(Fault::message(Reason::EmptyValue, 0, "the value is empty"));
+            let want = "the value is empty";
+            return Err(Fault::message(Reason::EmptyValue, 0, want));
         }
         let text = str::from_utf8(payload).map_err(|error| {
-            Fault::message(
-                Reason::InvalidUtf8,
-                error.valid_up_to(),
-                "the value is not UTF-8",
-            )
+            let want = "the value is not UTF-8";
+            Fault::message(Reason::InvalidUtf8, error.valid_up_to(), want)
         })?;
-        self.scanner
-            .scan(record.padded_payload(), payload.len(), &self.plan)?;
-        self.maps.read(
-            &self.plan,
-            &mut self.scanner,
-            record.padded_payload(),
-            payload.len(),
-        )?;
+        let padded = record.padded_payload();
+        self.scanner.scan(padded, payload.len(), &self.plan)?;
+        self.maps.read(&mut self.scanner, padded, payload.len())?;
         let pairs = self.maps.pairs(text, &self.scanner.scratch);
         let message = Message {
             plan: &self.plan,
@@ -179,9 +170,9 @@ impl Decoder {
         };
         let mut cells = emptied(std::mem::take(&mut self.cells));
         let filled = message.cells(&mut cells, &mut self.canonical);
-        let pushed = filled.map(|()| blocks.push(self.table, &cells));
+        let put = filled.map(|()| put(&cells));
         self.cells = emptied(cells);
-        pushed
+        put
     }
 
     #[cold]

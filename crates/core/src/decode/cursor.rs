@@ -226,7 +226,14 @@ impl<'p> Cursor<'p> {
             .any(|name| self.follows(name))
         {
             let want = "is not a number: JSON has neither NaN nor infinities";
-            return Fault::message(Reason::BadNumber, self.at, want);
+            let word = self
+                .bytes
+                .iter()
+                .skip(self.at)
+                .take_while(|byte| byte.is_ascii_alphabetic());
+            let mut fault = Fault::message(Reason::BadNumber, self.at, want);
+            fault.span.1 += u32::try_from(word.count()).unwrap_or(0);
+            return fault;
         }
         let rest = self.slice(self.at, self.length);
         let begun = ["null", "true", "false"]

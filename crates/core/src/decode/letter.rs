@@ -37,13 +37,7 @@ pub const SUBJECT_HEADER: &str = "Nats-Subject";
 /// Puts a dead letter onto its shelf of `dead_letters`. `catalog` is the one of `blocks`.
 pub fn bury(letter: &DeadLetter<'_>, catalog: &Catalog, blocks: &mut Blocks) -> Part {
     let id = catalog.dead_letters();
-    let subject = letter
-        .record
-        .subject
-        .map(|subject| (SUBJECT_HEADER.as_bytes(), subject.as_bytes()));
-    let headers = letter.record.headers.into_iter();
-    let headers = headers.map(|(name, value)| (name, value.unwrap_or_default()));
-    let headers: Vec<_> = headers.chain(subject).collect();
+    let headers = letter.headers();
     let columns = &catalog.table(id).columns;
     let cells: Vec<_> = columns
         .iter()
@@ -58,7 +52,19 @@ pub fn bury(letter: &DeadLetter<'_>, catalog: &Catalog, blocks: &mut Blocks) -> 
 }
 
 impl<'a> DeadLetter<'a> {
-    fn cell(&self, column: &Column, headers: &'a [(&'a [u8], &'a [u8])]) -> Cell<'a> {
+    pub(super) fn headers(&self) -> Vec<(&'a [u8], &'a [u8])> {
+        let subject = self.record.subject.map(str::as_bytes);
+        let subject = subject.map(|subject| (SUBJECT_HEADER.as_bytes(), subject));
+        let headers = self.record.headers.into_iter();
+        let headers = headers.map(|(name, value)| (name, value.unwrap_or_default()));
+        headers.chain(subject).collect()
+    }
+
+    pub(super) fn cell<'c>(
+        &'c self,
+        column: &Column,
+        headers: &'c [(&'a [u8], &'a [u8])],
+    ) -> Cell<'c> {
         match column.name.as_str() {
             "received_at" => Cell::Int(storable(self.record.time_ms)),
             "route" => Cell::Text(self.route),

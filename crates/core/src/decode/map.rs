@@ -43,7 +43,6 @@ impl Maps {
     #[inline]
     pub(super) fn read(
         &mut self,
-        _plan: &Plan,
         scanner: &mut Scanner,
         padded: &[u8],
         length: usize,

@@ -63,7 +63,7 @@ fn shipped_route(id: TableId, table: &Table) -> Option<Route> {
             let kind = EXTERNAL_TYPES.iter().find(|known| **known == kind)?;
             Some(Route {
                 required_objects: vec![Path::key("data")],
-                ignored: ["metadata.type", "metadata.version"]
+                ignored: ["metadata.type", "metadata.version", "metadata.timestamp"]
                     .iter()
                     .filter_map(|path| Path::parse(path))
                     .collect(),
