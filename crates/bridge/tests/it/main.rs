@@ -1,0 +1,3 @@
+//! The bridge from outside.
+
+mod cli;
