@@ -11,14 +11,14 @@ impl Folder {
     fn new(name: &str) -> Self {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cli-{name}"));
         if path.exists() {
-            std::fs::remove_dir_all(&path).unwrap();
+            std::fs::remove_dir_all(&path).expect("the folder is ours");
         }
-        std::fs::create_dir_all(&path).unwrap();
+        std::fs::create_dir_all(&path).expect("target can be written");
         Self(path)
     }
 
     fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.0.join(name), text).unwrap();
+        std::fs::write(self.0.join(name), text).expect("target can be written");
     }
 
     /// Runs the binary here, with nothing in its environment but `variables`.
@@ -29,7 +29,7 @@ impl Folder {
             .env_clear()
             .envs(variables.iter().copied())
             .output()
-            .unwrap();
+            .expect("the binary is built");
         Answer::from(output)
     }
 }
@@ -52,8 +52,8 @@ impl From<Output> for Answer {
     fn from(output: Output) -> Self {
         Self {
             code: output.status.code(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
+            out: String::from_utf8(output.stdout).expect("text"),
+            err: String::from_utf8(output.stderr).expect("text"),
         }
     }
 }
