@@ -114,6 +114,9 @@ pub struct Override<'a> {
 
 impl Config {
     /// The defaults alone: no file, and of the environment only the host's name.
+    ///
+    /// # Panics
+    /// Never: defaults have no problem.
     #[must_use]
     pub fn from_defaults(environment: &Environment) -> Self {
         let alone = Environment {

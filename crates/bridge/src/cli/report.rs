@@ -4,7 +4,7 @@ use std::io::Write;
 
 use super::exit::{Exit, Stop};
 use crate::config::problem::count;
-use crate::config::{Origin, Problem, Problems};
+use crate::config::{Problem, Problems};
 use crate::telemetry::log::colours;
 
 const RED: &str = "\x1b[1;31m";
@@ -71,15 +71,7 @@ impl Lines {
     }
 
     fn problem(&mut self, word: &str, problem: &Problem) {
-        let mut line = String::new();
-        if problem.origin != Origin::Default {
-            line.push_str(&format!("{}: ", problem.origin));
-        }
-        if !problem.key.is_empty() {
-            line.push_str(&format!("{}: ", problem.key));
-        }
-        line.push_str(&problem.what);
-        self.line(word, &line);
+        self.line(word, &problem.summary());
         self.line("hint", &problem.hint);
     }
 

@@ -65,6 +65,17 @@ impl Problem {
         }
     }
 
+    /// On one line: `bridge.yaml:4:23: kafka.session_timeout_ms: cannot be …`.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let place = match &self.origin {
+            Origin::Default => String::new(),
+            origin => format!("{origin}: "),
+        };
+        let colon = if self.key.is_empty() { "" } else { ": " };
+        format!("{place}{}{colon}{}", self.key, self.what)
+    }
+
     /// File order: what has no line comes last.
     fn order(&self) -> (usize, usize) {
         match self.origin {
@@ -75,15 +86,9 @@ impl Problem {
 }
 
 impl fmt::Display for Problem {
-    /// `bridge.yaml:4:23: kafka.session_timeout_ms: what`, and the hint on a line of its own.
+    /// The summary, and the hint on a line of its own.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.origin != Origin::Default {
-            write!(f, "{}: ", self.origin)?;
-        }
-        if !self.key.is_empty() {
-            write!(f, "{}: ", self.key)?;
-        }
-        write!(f, "{}\n  hint: {}", self.what, self.hint)
+        write!(f, "{}\n  hint: {}", self.summary(), self.hint)
     }
 }
 

@@ -9,41 +9,59 @@ const TAIL: &str = include_str!("reference/tail.md");
 /// `docs/configuration.md`.
 #[must_use]
 pub fn markdown() -> String {
-    let mut out = String::from(
-        "<!-- Written from the code: UPDATE_DOCS=1 cargo test -p data-bridge reference -->\n",
-    );
-    out.push_str(HEAD);
-    out.push_str("\n## Keys\n");
-    let mut section = "";
-    for key in KEYS {
-        let first = key.path.split('.').next().unwrap_or_default();
-        if first != section {
-            section = first;
-            out.push_str(&format!(
-                "\n### {section}\n\n| key | type | default | meaning |\n|---|---|---|---|\n"
-            ));
-        }
-        out.push_str(&row(key));
-    }
-    out.push_str(
-        "\n## Environment\n\nStronger than the file; an empty variable counts as not set.\n\n",
-    );
-    out.push_str("| variable | sets |\n|---|---|\n");
-    for (variable, path) in VARIABLES {
-        out.push_str(&format!("| `{variable}` | `{path}` |\n"));
-    }
-    out.push_str(
-        "| `CLICKHOUSE_HOST`, `CLICKHOUSE_HTTP_PORT` | host and port of `clickhouse.urls`, \
-         unless `CLICKHOUSE_URL` is set |\n",
-    );
-    out.push_str("\n## Refused in kafka.properties\n\n| property | instead |\n|---|---|\n");
-    for (name, instead) in REFUSED {
+    let sections = sections().map(|section| {
+        let keys = KEYS
+            .iter()
+            .filter(|key| first(key) == section)
+            .map(row)
+            .collect::<String>();
+        format!("### {section}\n\n| key | type | default | meaning |\n|---|---|---|---|\n{keys}\n")
+    });
+    let variables = VARIABLES
+        .iter()
+        .map(|(name, path)| format!("| `{name}` | `{path}` |\n"));
+    let refused = REFUSED.iter().map(|(name, instead)| {
         let rest = if name.ends_with('.') { "…" } else { "" };
-        out.push_str(&format!("| `{name}{rest}` | {instead} |\n"));
-    }
-    out.push('\n');
-    out.push_str(TAIL);
-    out
+        format!("| `{name}{rest}` | {instead} |\n")
+    });
+    [
+        NOTE,
+        HEAD,
+        "\n## Keys\n\n",
+        &sections.collect::<String>(),
+        ENVIRONMENT,
+        &variables.collect::<String>(),
+        CLICKHOUSE_PARTS,
+        "\n## Refused in kafka.properties\n\n| property | instead |\n|---|---|\n",
+        &refused.collect::<String>(),
+        "\n",
+        TAIL,
+    ]
+    .concat()
+}
+
+const NOTE: &str =
+    "<!-- Written from the code: UPDATE_DOCS=1 cargo test -p data-bridge reference -->\n";
+const ENVIRONMENT: &str = "## Environment
+
+Stronger than the file; an empty variable counts as not set.
+
+| variable | sets |
+|---|---|
+";
+const CLICKHOUSE_PARTS: &str = "| `CLICKHOUSE_HOST`, `CLICKHOUSE_HTTP_PORT` | host and port of \
+                                `clickhouse.urls`, unless `CLICKHOUSE_URL` is set |\n";
+
+/// Names of the file's groups, in its order.
+fn sections() -> impl Iterator<Item = &'static str> {
+    let mut last = "";
+    KEYS.iter()
+        .map(first)
+        .filter(move |name| std::mem::replace(&mut last, name) != *name)
+}
+
+fn first(key: &Key) -> &'static str {
+    key.path.split('.').next().unwrap_or_default()
 }
 
 fn row(key: &Key) -> String {

@@ -145,7 +145,7 @@ fn route(values: &mut Values, entry: &Entry) -> Option<RouteConfig> {
         (topics, from.texts(values, "subjects", check_subject))
     });
     let table = group.text(values, "table").unwrap_or_default();
-    if table.is_empty() && group.find("table").is_none_or(|node| node.is_empty_text()) {
+    if table.is_empty() && group.find("table").is_none_or(Node::is_empty_text) {
         values.problems.push(Problem::new(
             &entry.key_origin,
             &path,

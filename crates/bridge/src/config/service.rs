@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
+use tracing_subscriber::EnvFilter;
+
 use super::environment::Environment;
 use super::secret::Secret;
 use super::show::Shown;
@@ -174,7 +176,7 @@ impl Log {
             "critical" | "fatal" => "error".to_owned(),
             _ => level,
         };
-        if let Err(what) = crate::telemetry::log::check_filter(&level) {
+        if let Err(what) = check_filter(&level) {
             values.refuse(
                 "log.level",
                 what,
@@ -184,6 +186,46 @@ impl Log {
         Self {
             level,
             format: values.choice("log.format", [LogFormat::Text, LogFormat::Json]),
+        }
+    }
+}
+
+/// Checks a level or a filter.
+///
+/// A lone word that is no level would be taken for the name of a module whose every line is
+/// wanted: `inof` would silence the rest. So a lone word must be a level.
+fn check_filter(text: &str) -> Result<(), String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    for part in text.split(',').map(str::trim) {
+        let word = !part.contains(['=', '[', ':']) && !part.starts_with("data_bridge");
+        if word && !LEVELS.contains(&part.to_ascii_lowercase().as_str()) {
+            return Err(format!("`{part}` is no level"));
+        }
+    }
+    match EnvFilter::builder().parse(text) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("`{text}` is no filter: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelled_level_is_no_filter() {
+        for good in [
+            "info",
+            "INFO",
+            "off",
+            "info,data_bridge=debug",
+            "data_bridge::source=trace",
+            "warn,hyper=error",
+        ] {
+            assert_eq!(check_filter(good), Ok(()), "{good}");
+        }
+        for bad in ["", "inof", "info,debgu", "data_bridge=loud"] {
+            assert!(check_filter(bad).is_err(), "{bad}");
         }
     }
 }

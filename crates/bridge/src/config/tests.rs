@@ -77,7 +77,7 @@ fn yaml(path: &str, value: &str) -> String {
 }
 
 #[test]
-fn every_default_is_the_one_that_is_specified() {
+fn every_default_of_a_source_is_the_one_that_is_specified() {
     let config = Config::from_defaults(&environment(&[]));
     let ms = Duration::from_millis;
 
@@ -148,7 +148,12 @@ fn every_default_is_the_one_that_is_specified() {
         nats.subjects["market.external.*"],
         SubjectRoute::ExternalByType
     );
+}
 
+#[test]
+fn every_other_default_is_the_one_that_is_specified() {
+    let config = Config::from_defaults(&environment(&[]));
+    let ms = Duration::from_millis;
     let clickhouse = &config.clickhouse;
     assert_eq!(clickhouse.urls, ["http://localhost:8123"]);
     assert_eq!(
@@ -177,7 +182,7 @@ fn every_default_is_the_one_that_is_specified() {
         }
     );
     assert_eq!(config.dead_letters.flood_rows.get(), 1000);
-    assert_eq!(config.dead_letters.flood_share, 0.5);
+    assert_eq!(config.dead_letters.flood_share.to_string(), "0.5");
     assert_eq!(config.dead_letters.flood_window, ms(60_000));
     assert_eq!(config.readiness.stall, ms(10_000));
     assert_eq!(config.shutdown.grace, ms(25_000));
@@ -368,15 +373,15 @@ fn no_text_brings_the_reader_down() {
     }
 }
 
+/// The file with every key at its default says the same as no file, `topics` aside.
 #[test]
-fn the_set_of_settings_is_ordered_and_unique() {
-    let loaded = load("kafka: { brokers: a:1 }").unwrap();
-    let mut seen = BTreeMap::new();
-    for setting in &loaded.settings {
-        assert!(
-            seen.insert(setting.path, ()).is_none(),
-            "{} twice",
-            setting.path
-        );
-    }
+fn the_complete_file_says_what_no_file_says() {
+    let complete = include_str!("../../tests/fixtures/complete.yaml");
+    let loaded = load(complete).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    let mut config = loaded.config;
+    let default = Config::from_defaults(&environment(&[]));
+    assert_eq!(config.kafka.topics.len(), 2);
+    config.kafka.topics.clone_from(&default.kafka.topics);
+    assert_eq!(format!("{config:#?}"), format!("{default:#?}"));
 }

@@ -328,19 +328,15 @@ impl Values {
                 },
                 // `password:` alone is the empty text, where that is the default.
                 Content::Empty if default == Some("") => {}
-                Content::Unfilled => {}
                 Content::Empty | Content::List(_) | Content::Map(_) => {
                     self.refuse_shape(key, &node);
                 }
+                Content::Unfilled => {}
             }
         }
         let text = default?;
         self.settle(path, Shown::of(key.kind, text));
-        Some(
-            parse(text)
-                .ok()
-                .expect("every default is a value of its key: a test reads all"),
-        )
+        Some(parse(text).expect("every default is a value of its key: a test reads all"))
     }
 
     fn refuse_text(&mut self, key: &Key, node: &Node, text: &str, reason: Reason) {
@@ -390,8 +386,9 @@ fn hint(key: &Key) -> String {
     let describe = key.kind.describe();
     match key.default {
         Fallback::Is("") => format!("write {describe}"),
-        Fallback::Is(text) => format!("write {describe}; the default is {text}"),
-        Fallback::Says(text) => format!("write {describe}; the default is {text}"),
+        Fallback::Is(text) | Fallback::Says(text) => {
+            format!("write {describe}; the default is {text}")
+        }
     }
 }
 

@@ -63,27 +63,6 @@ where
         .finish()
 }
 
-/// Checks a level or a filter.
-///
-/// A lone word that is no level would be taken for the name of a module whose every line is
-/// wanted: `inof` would silence the rest. So a lone word must be a level.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn check_filter(text: &str) -> Result<(), String> {
-    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
-    for part in text.split(',').map(str::trim) {
-        let word = !part.contains(['=', '[', ':']) && !part.starts_with("data_bridge");
-        if word && !LEVELS.contains(&part.to_ascii_lowercase().as_str()) {
-            return Err(format!("`{part}` is no level"));
-        }
-    }
-    match EnvFilter::builder().parse(text) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(format!("`{text}` is no filter: {error}")),
-    }
-}
-
 fn filter(level: &str) -> EnvFilter {
     // Checked with the configuration; `new` leaves out what it cannot read.
     EnvFilter::new(level)
@@ -203,22 +182,5 @@ mod tests {
         assert_eq!(line["level"], "WARN");
         assert_eq!(line["table"], "ticks");
         assert_eq!(line["message"], "insert \"failed\"");
-    }
-
-    #[test]
-    fn a_misspelled_level_is_no_filter() {
-        for good in [
-            "info",
-            "INFO",
-            "off",
-            "info,data_bridge=debug",
-            "data_bridge::source=trace",
-            "warn,hyper=error",
-        ] {
-            assert_eq!(check_filter(good), Ok(()), "{good}");
-        }
-        for bad in ["", "inof", "info,debgu", "data_bridge=loud"] {
-            assert!(check_filter(bad).is_err(), "{bad}");
-        }
     }
 }

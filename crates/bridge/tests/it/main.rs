@@ -1,5 +1,6 @@
-//! Tests against real servers.
+//! The bridge from outside: its command line, and its work between real servers.
 
+mod cli;
 mod kafka_group;
 mod kafka_positions;
 mod kafka_stage;

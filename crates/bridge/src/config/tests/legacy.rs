@@ -11,7 +11,7 @@ fn the_previous_services_file_loads_as_it_stands() {
     assert_eq!(kafka.auto_offset_reset, OffsetReset::Latest);
     assert_eq!(kafka.session_timeout, Duration::from_secs(30));
     assert_eq!(kafka.heartbeat_interval, Duration::from_secs(10));
-    assert_eq!(kafka.max_poll_interval, Duration::from_secs(300));
+    assert_eq!(kafka.max_poll_interval, Duration::from_mins(5));
     assert_eq!(kafka.fetch_min_bytes, Some(1024));
     assert_eq!(kafka.fetch_max_wait, Some(Duration::from_millis(500)));
     let topics = BTreeMap::from([
