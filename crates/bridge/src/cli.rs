@@ -108,7 +108,11 @@ fn dispatch(command: &Command, environment: &Environment) -> anyhow::Result<Exit
 /// A small runtime for commands that ask servers.
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.worker_threads(1).enable_all().build().context("cannot start the runtime")
+    builder
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
 }
 
 #[cfg(test)]

@@ -11,6 +11,11 @@ fn sizes_are_read_with_and_without_unit() {
         ("10kB", 10_000),
         ("0", 0),
         ("512B", 512),
+        ("3KiB", 3072),
+        ("2TiB", 2 << 40),
+        ("2TB", 2_000_000_000_000),
+        ("2GB", 2_000_000_000),
+        ("2KB", 2000),
     ] {
         assert_eq!(parse_size(text), Ok(bytes), "{text}");
     }
