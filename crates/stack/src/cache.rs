@@ -142,8 +142,9 @@ fn remove_all(path: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Condvar, Mutex};
     use std::thread;
+    use std::time::Duration;
 
     use super::*;
     use crate::process::scratch;
@@ -174,20 +175,26 @@ mod tests {
     fn two_installers_at_once_build_once() {
         let scratch = scratch::folder("cache-twice");
         let cache = Cache::at(scratch.path());
-        let built = AtomicUsize::new(0);
+        let (building, changed) = (Mutex::new(0), Condvar::new());
+        let build = |folder: &Path| {
+            let mut builders = building.lock().unwrap();
+            *builders += 1;
+            changed.notify_all();
+            // Time for a second builder to come in, if anything lets it.
+            let limit = Duration::from_millis(200);
+            let alone = |builders: &mut i32| *builders == 1;
+            drop(changed.wait_timeout_while(builders, limit, alone).unwrap());
+            Ok(fs::write(folder.join("file"), "whole")?)
+        };
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    let place = cache.ensure("thing", |folder| {
-                        built.fetch_add(1, Ordering::SeqCst);
-                        Ok(fs::write(folder.join("file"), "whole")?)
-                    });
-                    let file = place.unwrap().join("file");
+                    let file = cache.ensure("thing", build).unwrap().join("file");
                     assert_eq!(fs::read_to_string(file).unwrap(), "whole");
                 });
             }
         });
-        assert_eq!(built.load(Ordering::SeqCst), 1);
+        assert_eq!(*building.lock().unwrap(), 1);
     }
 
     #[test]

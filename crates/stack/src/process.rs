@@ -373,7 +373,13 @@ mod tests {
         assert_eq!(recorded(folder.path()), Some((pid, started)));
         // A leader of a session of its own: no terminal of ours reaches it (proc_pid_stat(5)).
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-        let session = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(3).unwrap();
+        let session = stat
+            .rsplit_once(')')
+            .unwrap()
+            .1
+            .split_whitespace()
+            .nth(3)
+            .unwrap();
         assert_eq!(session, pid.to_string());
         assert!(is_running(pid, started));
         assert!(!end_detached(pid, started + 1, Duration::from_secs(1)).unwrap());

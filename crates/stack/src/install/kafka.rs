@@ -140,7 +140,30 @@ fn record_classes(folder: &Path, home: &KafkaHome) -> Result<()> {
         bail!("Java has written none\n{}", kafka.process().log_tail());
     }
     drop(kafka);
+    try_archive(home, &archive)?;
     fs::remove_dir_all(&work).context("cannot remove the storage of the recorded broker")
+}
+
+/// Java maps the archive without reading it through: one that was cut short, as on a full disk,
+/// would crash every broker. `-Xshare:on` fails where a broker would go on without.
+fn try_archive(home: &KafkaHome, archive: &Path) -> Result<()> {
+    let mut java = home.command();
+    java.arg("-Xshare:on")
+        .arg(format!("-XX:SharedArchiveFile={}", archive.display()));
+    java.args(["-XX:+UseSerialGC", "kafka.tools.StorageTool", "random-uuid"]);
+    let output = java
+        .stdin(Stdio::null())
+        .output()
+        .context("java does not run")?;
+    if !output.status.success() {
+        bail!(
+            "Java cannot use what it has written: {}\n{}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(())
 }
 
 fn class_path(libs: &Path) -> Result<String> {
