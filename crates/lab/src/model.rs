@@ -15,8 +15,8 @@ mod row;
 
 pub use decimal::{Decimal, decimal};
 pub use instant::millis;
-pub use row::Unreadable;
 pub(crate) use row::row;
+pub use row::{Shown, Unreadable, shown};
 
 /// A map whose keys are hashes already.
 pub(crate) type ByHash<V> = HashMap<u64, V, BuildHasherDefault<Already>>;
@@ -59,6 +59,19 @@ pub(crate) struct Letter {
     pub(crate) expected: u32,
     pub(crate) number: u32,
     pub(crate) flaw: Flaw,
+}
+
+/// A row that must be visible.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlacedRow {
+    /// The compared columns, tabs between them, escaped as ClickHouse does.
+    pub row: String,
+    /// The column `origin`.
+    pub origin: String,
+    /// The record time in `version`; `None` when the producer's clock decides.
+    pub time_ms: Option<i64>,
+    /// The column `event_id`, when the publisher gave a decimal one.
+    pub event_id: Option<u64>,
 }
 
 impl Expected {
@@ -136,6 +149,30 @@ impl Expected {
                 self.generator.describe(u64::from(*number), &mut message);
                 row(&message, &mut line)?;
                 Ok(String::from_utf8_lossy(&line).into_owned())
+            })
+            .collect()
+    }
+
+    /// The same rows, each with what is known of its origin, version and id.
+    ///
+    /// # Errors
+    /// As [`Expected::of`].
+    pub fn placed_rows(&self, kind: Kind) -> Result<Vec<PlacedRow>, Unreadable> {
+        let mut message = Message::default();
+        let mut numbers: Vec<_> = self.tables[kind.index()].values().copied().collect();
+        numbers.sort_unstable();
+        numbers
+            .into_iter()
+            .map(|number| {
+                let mut line = Vec::new();
+                self.generator.describe(u64::from(number), &mut message);
+                row(&message, &mut line)?;
+                Ok(PlacedRow {
+                    row: String::from_utf8_lossy(&line).into_owned(),
+                    origin: origin(self.plan(), kind, message.partition),
+                    time_ms: message.time_ms,
+                    event_id: decimal_id(&message),
+                })
             })
             .collect()
     }

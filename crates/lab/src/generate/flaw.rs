@@ -101,6 +101,38 @@ impl Flaw {
     }
 }
 
+impl Flaw {
+    /// What the column `reason` may say of it, the best first.
+    #[must_use]
+    pub fn reasons(self) -> &'static [&'static str] {
+        match self {
+            // Cut inside a number or a literal, the rest of it is no JSON either.
+            Self::Truncated => &["truncated", "not_json"],
+            Self::Syntax => &["not_json"],
+            Self::TrailingBytes => &["trailing_bytes", "invalid_utf8"],
+            Self::NotAnObject => &["not_an_object", "truncated", "not_json"],
+            Self::Garbage => &["invalid_utf8", "not_json", "not_an_object"],
+            Self::EmptyValue => &["empty_value"],
+            Self::Tombstone => &["tombstone"],
+            Self::DeepNesting => &["too_deep"],
+            Self::InvalidUtf8 => &["invalid_utf8"],
+            Self::ControlCharacter => &["control_character"],
+            Self::BadEscape => &["not_json"],
+            Self::MissingRequired | Self::NullRequired => &["missing_field"],
+            Self::EmptyRequired => &["empty_field"],
+            Self::WrongType => &["wrong_type"],
+            // Without quotes it is no JSON.
+            Self::NotFinite => &["bad_number", "not_json"],
+            Self::NotANumber | Self::Fraction => &["bad_number"],
+            Self::OutOfRange => &["out_of_range"],
+            Self::UnreadableTime => &["bad_time"],
+            Self::TimeRange => &["time_out_of_range"],
+            Self::UnknownTimeframe => &["unknown_timeframe"],
+            Self::NoData => &["missing_field", "wrong_type"],
+        }
+    }
+}
+
 static EXTERNAL: [Flaw; 17] = [
     Flaw::Truncated,
     Flaw::Syntax,

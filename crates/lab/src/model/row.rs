@@ -86,3 +86,46 @@ fn escaped(text: &[u8], out: &mut Vec<u8>) {
         out.push(letter);
     }
 }
+
+/// What a row shows: names of the compared columns with their values as plain text, `None` for
+/// NULL. Times are milliseconds since 1970, decimals have no zeros at their end.
+pub type Shown = Vec<(&'static str, Option<String>)>;
+
+/// The row a good message must become.
+///
+/// # Errors
+/// When the model cannot read it: a bug of the lab.
+pub fn shown(message: &Message) -> Result<Shown, Unreadable> {
+    let mut line = Vec::new();
+    row(message, &mut line)?;
+    let values = line.split(|byte| *byte == b'\t').map(|value| {
+        (value != b"\\N").then(|| String::from_utf8_lossy(&unescaped(value)).into_owned())
+    });
+    Ok(layout(message.kind)
+        .columns
+        .iter()
+        .map(|column| column.name)
+        .zip(values)
+        .collect())
+}
+
+fn unescaped(text: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(text.len());
+    let mut bytes = text.iter();
+    while let Some(byte) = bytes.next() {
+        plain.push(match byte {
+            b'\\' => match bytes.next() {
+                Some(b't') => b'\t',
+                Some(b'n') => b'\n',
+                Some(b'r') => b'\r',
+                Some(b'0') => 0,
+                Some(b'b') => 0x08,
+                Some(b'f') => 0x0C,
+                Some(other) => *other,
+                None => b'\\',
+            },
+            other => *other,
+        });
+    }
+    plain
+}

@@ -45,6 +45,7 @@ pub(super) async fn compare(
                     if *times > planted.expected {
                         verdict.duplicates += 1;
                     }
+                    verdict.misnamed += u64::from(!planted.flaw.reasons().contains(&&*reason));
                     *reasons
                         .entry((planted.flaw.to_string(), reason))
                         .or_default() += 1;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::generate::Flaw;
+
 /// What was found.
 #[derive(Clone, Debug)]
 pub struct Verdict {
@@ -54,6 +56,8 @@ pub struct LetterVerdict {
     pub duplicates: u64,
     /// Letters of messages that were not planted as bad.
     pub unexpected: u64,
+    /// Letters whose `reason` is of another class than the flaw that was planted.
+    pub misnamed: u64,
     /// Rows without `FINAL`.
     pub raw_rows: u64,
     /// Flaw that was planted, reason the bridge gave, how often.
@@ -97,7 +101,7 @@ impl Verdict {
     #[must_use]
     pub fn holds(&self) -> bool {
         let letters = &self.letters;
-        letters.missing + letters.duplicates + letters.unexpected == 0
+        letters.missing + letters.duplicates + letters.unexpected + letters.misnamed == 0
             && self.tables.iter().all(|table| {
                 table.missing + table.duplicates + table.differing + table.unexpected == 0
             })
@@ -128,7 +132,8 @@ impl Verdict {
         let (total, letters) = (self.total(), &self.letters);
         format!(
             "{}: produced {}, visible {} of {}, missing {}, duplicates {}, differing {}, \
-             unexpected {}, dead letters {} of {} ({} missing, {} too many)",
+             unexpected {}, dead letters {} of {} ({} missing, {} too many, \
+             {} misnamed)",
             if self.holds() { "EXACT" } else { "WRONG" },
             self.produced,
             total.visible,
@@ -141,6 +146,7 @@ impl Verdict {
             letters.expected,
             letters.missing,
             letters.duplicates + letters.unexpected,
+            letters.misnamed,
         )
     }
 
@@ -159,6 +165,7 @@ impl Verdict {
                 "missing": letters.missing,
                 "duplicates": letters.duplicates,
                 "unexpected": letters.unexpected,
+                "misnamed": letters.misnamed,
                 "raw_rows": letters.raw_rows,
                 "reasons": letters.reasons.iter().map(|(flaw, reason, count)| {
                     json!({ "flaw": flaw, "reason": reason, "count": count })
@@ -239,6 +246,17 @@ impl fmt::Display for Verdict {
             letters.unexpected,
             letters.raw_rows
         )?;
+        for (flaw, reason, count) in &letters.reasons {
+            let known = Flaw::ALL
+                .into_iter()
+                .find(|known| known.to_string() == *flaw);
+            if known.is_some_and(|flaw| !flaw.reasons().contains(&reason.as_str())) {
+                writeln!(
+                    f,
+                    "  dead_letters Misnamed: {flaw} was called {reason} {count} times"
+                )?;
+            }
+        }
         for sample in &self.samples {
             writeln!(f, "{sample}")?;
         }

@@ -1,11 +1,9 @@
 //! Messages are functions of their numbers, and are what they claim to be.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
 
 use data_bridge_lab::generate::{Flaw, Generator, Message, Role};
-use data_bridge_lab::model::Expected;
-use data_bridge_lab::plan::{Kind, Mix, Plan};
+use data_bridge_lab::plan::{Mix, Plan};
 use serde_json::Value;
 
 const START_MS: i64 = 1_760_000_000_000;
@@ -141,37 +139,4 @@ fn flaws_of_grammar_are_refused_by_another_parser() {
             );
         }
     }
-}
-
-#[test]
-fn a_million_messages_are_made_in_seconds() {
-    let generator = Generator::try_new(Plan::new(3, 1_000_000, START_MS)).expect("sound");
-    let mut message = Message::default();
-    let start = Instant::now();
-    let mut bytes = 0;
-    for number in 0..1_000_000 {
-        generator.message(number, &mut message);
-        bytes += message.payload().map_or(0, <[u8]>::len);
-    }
-    let made = start.elapsed();
-    let start = Instant::now();
-    let expected = Expected::of(&generator).expect("the model reads what the generator says");
-    println!(
-        "generated 1,000,000 messages, {bytes} bytes in {made:?}; model in {:?}: {} rows, {} letters",
-        start.elapsed(),
-        expected.visible_in_all(),
-        expected.dead_letters()
-    );
-    for kind in Kind::ALL {
-        println!("{:<30} {}", kind.table(), expected.visible(kind));
-    }
-    for number in 0..40 {
-        generator.message(number, &mut message);
-        println!(
-            "{:?} {}",
-            message.role,
-            String::from_utf8_lossy(message.payload().unwrap_or_default())
-        );
-    }
-    assert!(made.as_secs() < 20, "{made:?}");
 }

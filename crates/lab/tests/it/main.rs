@@ -1,3 +1,9 @@
 //! Tests of the lab, seen from outside.
 
+mod by_hand;
+mod fake;
 mod generator;
+mod model;
+mod proxy;
+mod verify;
+mod waiting;
