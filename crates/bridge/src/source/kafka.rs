@@ -424,21 +424,12 @@ impl KafkaSource {
     /// Control records and aborted transactions are passed without being handed out; behind the
     /// last of them a position must still become one that can be committed.
     fn pass_control_records(&mut self, client: &Client, events: &mut Vec<Event>) {
-        let open = self.lanes.iter().filter(|lane| lane.is_open());
-        let mut list = Offsets::of(open.map(|lane| &lane.partition));
-        if list.is_empty() {
-            return;
-        }
-        client.position(&mut list);
-        for entry in list.entries() {
-            let Ok(position) = u64::try_from(entry.offset) else {
-                continue;
-            };
-            let lane = self.lanes.find_mut(entry.topic, entry.partition);
+        for (id, position) in self.lanes.positions(client) {
+            let lane = self.lanes.get_mut(id);
             if let Some(lane) = lane.filter(|lane| lane.next < position) {
                 lane.next = position;
                 events.push(Event::Fetched {
-                    lane: lane.id,
+                    lane: id,
                     arena: Arena::new(),
                     next: Position(position),
                 });

@@ -1,6 +1,9 @@
 //! Positions: where a partition starts, what is committed, and what happens when the log changes
 //! under it.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use data_bridge::config::OffsetReset;
@@ -377,6 +380,44 @@ fn a_transactional_topic_is_committed_to_its_end() {
                 .iter()
                 .all(|(.., value)| !value.starts_with("2-"))
         );
+    });
+    member.close();
+}
+
+/// A batch that cannot be read stops its partition, and says so, until it can be read: librdkafka
+/// by itself goes on behind it.
+#[test]
+fn a_batch_that_cannot_be_read_is_not_skipped() {
+    let topic = "corrupt";
+    make_topic(topic, 1);
+    let mut config = config(&[topic]);
+    config.kafka.auto_offset_reset = OffsetReset::Earliest;
+    let sends = Sends::new();
+    for begin in [0, 100, 200] {
+        sends.these(topic, 0, begin..begin + 100);
+    }
+    // The first bytes of an LZ4 frame; the frame of the second batch is broken.
+    let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kafka-source/data/corrupt-0");
+    let log = log.join("00000000000000000000.log");
+    let bytes = std::fs::read(&log).unwrap();
+    let magic = [0x04, 0x22, 0x4D, 0x18];
+    let frames = (0..bytes.len() - 4).filter(|at| bytes[*at..*at + 4] == magic);
+    let second = frames.collect::<Vec<_>>()[1] as u64;
+    let file = OpenOptions::new().write(true).open(&log).unwrap();
+    file.write_all_at(&[0; 4], second).unwrap();
+
+    let board = Arc::new(Board::default());
+    let member = Member::join("a", &config, &board);
+    board.wait("it stops and says why", |view| {
+        let lanes = view.status("a").lanes;
+        lanes.iter().any(|lane| lane.error.is_some())
+    });
+    let read = board.look(|view| view.offsets(topic, 0));
+    assert!(read.len() < 300, "{read:?}");
+    assert_eq!(read, (0..read.len() as u64).collect::<Vec<_>>());
+    file.write_all_at(&magic, second).unwrap();
+    board.wait("it goes on when it can be read", |view| {
+        view.offsets(topic, 0) == (0..300).collect::<Vec<_>>()
     });
     member.close();
 }

@@ -1,5 +1,6 @@
 //! Tests against real servers.
 
+mod kafka_drain;
 mod kafka_group;
 mod kafka_positions;
 mod kafka_stage;

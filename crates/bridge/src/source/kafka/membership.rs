@@ -324,6 +324,8 @@ impl Membership {
                 start: Position(start.offset),
             });
         }
+        // Nothing was read from the new lanes yet, so their positions are still none.
+        lanes.positions(client);
         if !outcome.left.is_empty() {
             tracing::warn!(
                 partitions = outcome.left.len(),

@@ -86,17 +86,14 @@ impl Watch {
                 }
                 self.connected = false;
                 self.error.get_or_insert_with(|| trouble.text.clone());
-                // Ask at once, so that the answer tells when one is back.
-                if self.asked.is_none() {
-                    self.next = None;
-                }
             }
+            // librdkafka has logged it, and does not repeat itself.
             _ => {
-                if self.error.as_deref() != Some(&trouble.text) {
-                    tracing::warn!(error = %trouble, "Kafka");
-                }
+                tracing::debug!(error = %trouble, "Kafka");
                 self.error = Some(trouble.text.clone());
             }
         }
+        // Ask at once: the answer tells when it is mended.
+        self.next = None;
     }
 }
