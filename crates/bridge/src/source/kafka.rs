@@ -17,6 +17,7 @@ mod membership;
 mod partition;
 mod placement;
 mod properties;
+mod sightings;
 mod start;
 pub mod topics;
 mod waker;
@@ -42,6 +43,7 @@ use intake::Intake;
 use lane::{Lane, Lanes, State};
 use membership::Membership;
 use placement::Terms;
+use sightings::Sightings;
 use waker::Woken;
 use watch::Watch;
 
@@ -94,9 +96,11 @@ impl KafkaSource {
                 .subscribe(&Offsets::topics(topics.iter().map(String::as_str)))
                 .map_err(|trouble| SourceError::Client(trouble.text))?;
         }
+        let sightings = Sightings::default();
         let terms = Terms {
             reset: config.auto_offset_reset,
             has_rows,
+            sightings: sightings.clone(),
         };
         Ok(Self {
             client: Some(Arc::new(client)),
@@ -107,7 +111,7 @@ impl KafkaSource {
             lanes: Lanes::default(),
             membership: Membership::new(terms, waker.clone()),
             waker,
-            watch: Watch::default(),
+            watch: Watch::new(sightings),
             messages: Messages::default(),
             intake: Intake::default(),
             answers: Vec::new(),
