@@ -17,6 +17,7 @@ mod membership;
 mod partition;
 mod placement;
 mod properties;
+mod sightings;
 mod start;
 pub mod topics;
 mod waker;
@@ -42,6 +43,7 @@ use intake::Intake;
 use lane::{Lane, Lanes, State};
 use membership::Membership;
 use placement::Terms;
+use sightings::Sightings;
 use waker::Woken;
 use watch::Watch;
 
@@ -94,9 +96,11 @@ impl KafkaSource {
                 .subscribe(&Offsets::topics(topics.iter().map(String::as_str)))
                 .map_err(|trouble| SourceError::Client(trouble.text))?;
         }
+        let sightings = Sightings::default();
         let terms = Terms {
             reset: config.auto_offset_reset,
             has_rows,
+            sightings: sightings.clone(),
         };
         Ok(Self {
             client: Some(Arc::new(client)),
@@ -107,7 +111,7 @@ impl KafkaSource {
             lanes: Lanes::default(),
             membership: Membership::new(terms, waker.clone()),
             waker,
-            watch: Watch::default(),
+            watch: Watch::new(sightings),
             messages: Messages::default(),
             intake: Intake::default(),
             answers: Vec::new(),
@@ -424,21 +428,12 @@ impl KafkaSource {
     /// Control records and aborted transactions are passed without being handed out; behind the
     /// last of them a position must still become one that can be committed.
     fn pass_control_records(&mut self, client: &Client, events: &mut Vec<Event>) {
-        let open = self.lanes.iter().filter(|lane| lane.is_open());
-        let mut list = Offsets::of(open.map(|lane| &lane.partition));
-        if list.is_empty() {
-            return;
-        }
-        client.position(&mut list);
-        for entry in list.entries() {
-            let Ok(position) = u64::try_from(entry.offset) else {
-                continue;
-            };
-            let lane = self.lanes.find_mut(entry.topic, entry.partition);
+        for (id, position) in self.lanes.positions(client) {
+            let lane = self.lanes.get_mut(id);
             if let Some(lane) = lane.filter(|lane| lane.next < position) {
                 lane.next = position;
                 events.push(Event::Fetched {
-                    lane: lane.id,
+                    lane: id,
                     arena: Arena::new(),
                     next: Position(position),
                 });

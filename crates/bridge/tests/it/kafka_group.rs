@@ -105,7 +105,16 @@ fn members_join_and_leave(topic: &str, config: &Config) {
         let (commit, _) = committed(group, topic, partition).expect("it is committed");
         assert_eq!(commit.cast_unsigned(), end);
     }
-    board.look(|view| assert_eq!((view.lost, &view.refused), (0, &Vec::new())));
+    board.look(|view| {
+        assert_eq!(view.lost, 0);
+        // Under the cooperative protocol members commit while the generation changes.
+        let may_be_refused = config.kafka.assignor == Assignor::CooperativeSticky;
+        assert!(
+            may_be_refused || view.refused.is_empty(),
+            "{:?}",
+            view.refused
+        );
+    });
     third.close();
 }
 
@@ -224,7 +233,7 @@ fn what_a_silent_member_had_is_lost_to_it() {
 /// Toggled after every few fetches under load, by hundreds.
 #[test]
 fn pauses_leave_no_hole_and_no_repeat() {
-    const RECORDS: u32 = 60_000;
+    const RECORDS: u32 = 30_000;
     let topic = "toggle";
     make_topic(topic, 2);
     let mut config = config(&[topic]);
@@ -232,7 +241,8 @@ fn pauses_leave_no_hole_and_no_repeat() {
     let sends = Sends::new();
     let mut manners = Manners {
         toggle_every: Some(3),
-        batch: 37,
+        batch: 211,
+        wait: Duration::from_millis(2),
         ..Manners::default()
     };
     let board = Arc::new(Board::default());
@@ -341,10 +351,11 @@ fn a_broker_that_is_away_is_named_and_found_when_it_comes() {
     });
     let sends = Sends::to(&late.bootstrap());
     crate::kafka_topics::make_at(&late.bootstrap(), "late");
+    sends.these("late", 0, 0..10);
     board.wait("the topic is found", |view| {
         view.held("a") == 1 && view.status("a").missing_topics.is_empty()
     });
-    sends.these("late", 0, 0..10);
+    // Sent before the member knew of the topic, so after its start.
     board.wait("it flows", |view| view.records.len() == 10);
 
     late.kill().unwrap();

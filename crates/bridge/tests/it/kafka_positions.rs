@@ -1,6 +1,9 @@
 //! Positions: where a partition starts, what is committed, and what happens when the log changes
 //! under it.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use data_bridge::config::OffsetReset;
@@ -142,7 +145,7 @@ fn a_commit_of_the_previous_service_is_gone_on_from() {
     let config = config(&[topic]);
     let sends = Sends::new();
     sends.these(topic, 0, 0..10);
-    commit_as_another(&config.kafka.group_id, topic, 0, 4);
+    commit_as_another(&config.kafka.group_id, topic, 4, "");
     let board = Arc::new(Board::default());
     let member = Member::join("a", &config, &board);
     board.wait("the rest is read", |view| {
@@ -252,7 +255,28 @@ fn what_retention_deletes_under_a_cooperative_reader_is_named() {
     member.close();
 }
 
-/// FAILURES 10: nothing of the new topic is taken for the old one's, nor skipped.
+/// FAILURES 10: the mark tells that the commit speaks of another topic, though it would fit.
+#[test]
+fn a_commit_of_another_topic_of_that_name_does_not_count() {
+    let topic = "anew-marked";
+    make_topic(topic, 1);
+    let config = config(&[topic]);
+    let sends = Sends::new();
+    sends.these(topic, 0, 0..30);
+    let group = &config.kafka.group_id;
+    commit_as_another(group, topic, 10, "b1;AAAAAAAAAAAAAAAAAAAAAA;1;0");
+    let board = Arc::new(Board::default());
+    let member = Member::join("a", &config, &board);
+    board.wait("all are read", |view| {
+        view.offsets(topic, 0) == (0..30).collect::<Vec<_>>()
+    });
+    board.look(|view| assert_eq!(view.status("a").made_anew, 1));
+    let (_, mark) = committed(group, topic, 0).unwrap();
+    assert!(!mark.contains("AAAAAA") && mark.ends_with(";1;0"), "{mark}");
+    member.close();
+}
+
+/// The broker deletes the commits together with the topic; that ClickHouse has rows tells it.
 #[test]
 fn a_topic_made_anew_while_nobody_looks_starts_at_its_beginning() {
     let topic = "anew";
@@ -264,25 +288,21 @@ fn a_topic_made_anew_while_nobody_looks_starts_at_its_beginning() {
     board.wait("it has the partition", |view| view.held("a") == 1);
     sends.these(topic, 0, 0..10);
     board.wait("all are committed", |view| {
-        view.status("a")
-            .lanes
-            .iter()
-            .any(|lane| lane.committed.0 == 10)
+        let lanes = view.status("a").lanes;
+        lanes.iter().any(|lane| lane.committed.0 == 10)
     });
     first.close();
     delete_topic(topic);
     make_topic(topic, 1);
     let sends = Sends::new();
-    // More than before: the old commit would fit into the new topic.
     sends.these(topic, 0, 100..130);
-    let second = Member::join("b", &config, &board);
-    board.wait("all of the new are read", |view| view.records.len() == 40);
+    let rows = Arc::new(|_: &str| Some(true));
+    let second = Member::join_as("b", &config, &board, rows, Manners::default());
+    board.wait("all of the new are read", |view| {
+        view.values(topic).len() == 40
+    });
     let starts = board.look(|view| view.starts.clone());
     assert_eq!(starts[1], ("b".into(), (topic.into(), 0), 0));
-    board.look(|view| {
-        assert_eq!(view.status("b").made_anew, 1);
-        assert_eq!(view.values(topic).len(), 40);
-    });
     second.close();
 }
 
@@ -377,6 +397,44 @@ fn a_transactional_topic_is_committed_to_its_end() {
                 .iter()
                 .all(|(.., value)| !value.starts_with("2-"))
         );
+    });
+    member.close();
+}
+
+/// A batch that cannot be read stops its partition, and says so, until it can be read: librdkafka
+/// by itself goes on behind it.
+#[test]
+fn a_batch_that_cannot_be_read_is_not_skipped() {
+    let topic = "corrupt";
+    make_topic(topic, 1);
+    let mut config = config(&[topic]);
+    config.kafka.auto_offset_reset = OffsetReset::Earliest;
+    let sends = Sends::new();
+    for begin in [0, 100, 200] {
+        sends.these(topic, 0, begin..begin + 100);
+    }
+    // The first bytes of an LZ4 frame; the frame of the second batch is broken.
+    let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kafka-source/data/corrupt-0");
+    let log = log.join("00000000000000000000.log");
+    let bytes = std::fs::read(&log).unwrap();
+    let magic = [0x04, 0x22, 0x4D, 0x18];
+    let frames = (0..bytes.len() - 4).filter(|at| bytes[*at..*at + 4] == magic);
+    let second = frames.collect::<Vec<_>>()[1] as u64;
+    let file = OpenOptions::new().write(true).open(&log).unwrap();
+    file.write_all_at(&[0; 4], second).unwrap();
+
+    let board = Arc::new(Board::default());
+    let member = Member::join("a", &config, &board);
+    board.wait("it stops and says why", |view| {
+        let lanes = view.status("a").lanes;
+        lanes.iter().any(|lane| lane.error.is_some())
+    });
+    let read = board.look(|view| view.offsets(topic, 0));
+    assert!(read.len() < 300, "{read:?}");
+    assert_eq!(read, (0..read.len() as u64).collect::<Vec<_>>());
+    file.write_all_at(&magic, second).unwrap();
+    board.wait("it goes on when it can be read", |view| {
+        view.offsets(topic, 0) == (0..300).collect::<Vec<_>>()
     });
     member.close();
 }

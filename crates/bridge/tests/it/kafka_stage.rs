@@ -198,6 +198,8 @@ pub(crate) struct Manners {
     pub(crate) toggle_every: Option<u32>,
     /// Most records of one fetch.
     pub(crate) batch: usize,
+    /// Longest wait of one fetch.
+    pub(crate) wait: Duration,
 }
 
 impl Default for Manners {
@@ -206,6 +208,7 @@ impl Default for Manners {
             commits: true,
             toggle_every: None,
             batch: 5_000,
+            wait: Duration::from_millis(50),
         }
     }
 }
@@ -331,8 +334,8 @@ impl Driver {
                 Err(mpsc::TryRecvError::Disconnected) => return,
                 Err(mpsc::TryRecvError::Empty) => {}
             }
-            let wait = Duration::from_millis(50);
-            self.source.fetch(wait, self.manners.batch, &mut events);
+            let Manners { wait, batch, .. } = self.manners;
+            self.source.fetch(wait, batch, &mut events);
             for event in events.drain(..) {
                 self.take(event);
             }
@@ -548,6 +551,14 @@ pub(crate) fn add_partitions(topic: &str, to: usize) {
     let new = NewPartitions::new(topic, to);
     let added = block_on(admin().create_partitions([&new], &options())).expect("an answer");
     added[0].as_ref().expect("they can be added");
+    let admin = admin();
+    let count = || {
+        let metadata = admin.inner().fetch_metadata(Some(topic), PATIENCE);
+        metadata.expect("the broker answers").topics()[0]
+            .partitions()
+            .len()
+    };
+    while count() < to {}
 }
 
 /// Deletes what lies before an offset, as retention does.
@@ -575,14 +586,17 @@ pub(crate) fn committed(group: &str, topic: &str, partition: i32) -> Option<(i64
     }
 }
 
-/// Commits as another program would.
-pub(crate) fn commit_as_another(group: &str, topic: &str, partition: i32, offset: i64) {
+/// Commits as another program would, or as this one in another life.
+pub(crate) fn commit_as_another(group: &str, topic: &str, offset: i64, metadata: &str) {
     let mut config = client();
     config.set("group.id", group);
     let consumer: BaseConsumer = config.create().expect("the client's settings are sound");
     let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, partition, Offset::Offset(offset))
+    let mut entry = list.add_partition(topic, 0);
+    entry
+        .set_offset(Offset::Offset(offset))
         .expect("a valid offset");
+    entry.set_metadata(metadata);
     consumer
         .commit(&list, rdkafka::consumer::CommitMode::Sync)
         .expect("nobody else is in the group");

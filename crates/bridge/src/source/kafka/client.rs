@@ -134,9 +134,14 @@ impl Client {
                 };
                 if set != rd::rd_kafka_conf_res_t::RD_KAFKA_CONF_OK {
                     rd::rd_kafka_conf_destroy(conf);
+                    // The value may be a secret, and librdkafka repeats it.
+                    let reason = match value.as_str() {
+                        "" => text(reason.as_ptr()),
+                        value => text(reason.as_ptr()).replace(value, "…"),
+                    };
                     return Err(Unfit::Property {
                         name: name.clone(),
-                        reason: text(reason.as_ptr()),
+                        reason,
                     });
                 }
             }

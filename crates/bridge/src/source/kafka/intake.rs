@@ -73,6 +73,7 @@ impl Intake {
             }
             if let Some(lane) = lanes.get_mut(share.lane) {
                 lane.next = share.next;
+                lane.is_position_ours = true;
             }
             events.push(Event::Fetched {
                 lane: share.lane,
@@ -169,6 +170,7 @@ fn stop(
         (Code::AutoOffsetReset | Code::OffsetOutOfRange, Some(lane)) => {
             tracing::warn!(lane = %lane.id, partition = %lane.partition, next = lane.next,
                 error = %trouble, "the next offset does not exist");
+            lane.is_position_ours = false;
             lane.state = State::OutOfRange {
                 reason: trouble.text,
             };
@@ -178,6 +180,7 @@ fn stop(
         (_, Some(lane)) if offset >= 0 => {
             tracing::warn!(lane = %lane.id, partition = %lane.partition, next = lane.next,
                 error = %trouble, "records cannot be read, trying again");
+            lane.is_position_ours = false;
             lane.state = State::Stuck {
                 until: Instant::now() + RETRY_AFTER,
                 reason: trouble.text,

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use data_bridge_core::units::LaneId;
 
+use super::client::{Client, Offsets};
 use super::mark::Mark;
 use super::partition::TopicPartition;
 
@@ -25,6 +26,10 @@ pub(super) struct Lane {
     /// End of the partition when it was assigned, until a fetch tells a later one.
     pub(super) end: u64,
     pub(super) paused: bool,
+    /// Whether librdkafka's own position is this lane's. An error in the place of a record moves
+    /// that position past the record, and a lane before this one may have left its own: both are
+    /// over when the position was seen to be none, or a record has come.
+    pub(super) is_position_ours: bool,
     pub(super) state: State,
 }
 
@@ -88,6 +93,7 @@ impl Lanes {
             mark,
             end,
             paused: false,
+            is_position_ours: false,
             state: State::Open,
         };
         self.lanes.insert(id, lane);
@@ -130,6 +136,28 @@ impl Lanes {
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Lane> {
         self.lanes.values_mut()
+    }
+
+    /// Positions of open lanes as librdkafka counts them, where they are those of the lane.
+    pub(super) fn positions(&mut self, client: &Client) -> Vec<(LaneId, u64)> {
+        let open = self.iter().filter(|lane| lane.is_open());
+        let mut list = Offsets::of(open.map(|lane| &lane.partition));
+        if list.is_empty() {
+            return Vec::new();
+        }
+        client.position(&mut list);
+        let mut positions = Vec::new();
+        for entry in list.entries() {
+            let Some(lane) = self.find_mut(entry.topic, entry.partition) else {
+                continue;
+            };
+            match u64::try_from(entry.offset) {
+                Ok(position) if lane.is_position_ours => positions.push((lane.id, position)),
+                Ok(_) => {}
+                Err(_) => lane.is_position_ours = true,
+            }
+        }
+        positions
     }
 
     pub(super) fn ids(&self) -> Vec<LaneId> {

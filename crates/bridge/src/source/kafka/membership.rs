@@ -122,8 +122,11 @@ impl Membership {
         events: &mut Vec<Event>,
     ) {
         self.rebalances += 1;
-        if !client.is_cooperative() {
-            // The list is the whole assignment; lanes that are still there were not revoked.
+        // What is assigned has no lane yet, and under an eager protocol there is none at all:
+        // anything else was taken from us without a word.
+        if client.is_cooperative() {
+            end_of(&partitions, lanes, events);
+        } else {
             self.unplaced.clear();
             end_all(lanes, events);
         }
@@ -180,20 +183,11 @@ impl Membership {
         self.unplaced
             .retain(|ask| !partitions.contains(&ask.partition));
         self.revocation = None;
-        let mut lost = Vec::new();
-        for partition in partitions {
-            if let Some(id) = lanes.find(&partition.topic, partition.number) {
-                lanes.close(id);
-                lost.push(id);
-            }
-        }
         tracing::warn!(
-            lanes = lost.len(),
-            "the group gave our partitions to others"
+            partitions = partitions.len(),
+            "the group gave partitions to others"
         );
-        if !lost.is_empty() {
-            events.push(Event::Lost { lanes: lost });
-        }
+        end_of(partitions, lanes, events);
         let answer = self.assignment.give_back(client, partitions);
         self.answered(answer.err().map(|trouble| trouble.text));
     }
@@ -324,6 +318,8 @@ impl Membership {
                 start: Position(start.offset),
             });
         }
+        // Nothing was read from the new lanes yet, so their positions are still none.
+        lanes.positions(client);
         if !outcome.left.is_empty() {
             tracing::warn!(
                 partitions = outcome.left.len(),
@@ -420,9 +416,21 @@ impl Membership {
     }
 }
 
+/// Ends the lanes of these partitions at once; the driver is told.
+fn end_of(partitions: &[TopicPartition], lanes: &mut Lanes, events: &mut Vec<Event>) {
+    let found = partitions
+        .iter()
+        .filter_map(|partition| lanes.find(&partition.topic, partition.number))
+        .collect::<Vec<_>>();
+    end(found, lanes, events);
+}
+
 /// Ends every lane at once; the driver is told.
 pub(super) fn end_all(lanes: &mut Lanes, events: &mut Vec<Event>) {
-    let ids = lanes.ids();
+    end(lanes.ids(), lanes, events);
+}
+
+fn end(ids: Vec<LaneId>, lanes: &mut Lanes, events: &mut Vec<Event>) {
     for id in &ids {
         lanes.close(*id);
     }

@@ -12,9 +12,10 @@ use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::client::{Client, Offsets, OffsetsAt, Trouble};
+use super::client::{Client, Code, Offsets, OffsetsAt, Trouble};
 use super::mark::Mark;
 use super::partition::TopicPartition;
+use super::sightings::Sightings;
 use super::start::{Commit, Facts, Reason, Start, decide};
 use super::waker::Waker;
 use crate::config::OffsetReset;
@@ -35,6 +36,7 @@ pub type HasRows = Arc<dyn Fn(&str) -> Option<bool> + Send + Sync>;
 pub(super) struct Terms {
     pub(super) reset: OffsetReset,
     pub(super) has_rows: HasRows,
+    pub(super) sightings: Sightings,
 }
 
 impl fmt::Debug for Terms {
@@ -231,9 +233,14 @@ impl Task {
         let mut all = Offsets::new();
         for facts in self.client.topics(&list, ANSWER)? {
             if let Some(trouble) = facts.error {
+                if trouble.code == Code::UnknownTopicOrPartition {
+                    self.terms.sightings.missing(&facts.name);
+                }
                 self.trouble = Some(format!("topic {}: {trouble}", facts.name));
                 continue;
             }
+            let sightings = &self.terms.sightings;
+            sightings.present(&facts.name, facts.id.as_deref());
             for partition in 0..facts.partitions {
                 all.add(&facts.name, partition, None, None);
             }
@@ -321,6 +328,7 @@ impl Task {
                 .as_ref()
                 .or_else(|| topic.commits.get(&ask.partition.number)),
             commits: &commits,
+            came_later: self.terms.sightings.came_later(&ask.partition.topic),
             reset: self.terms.reset,
         };
         let known = &mut topic.has_rows;
@@ -362,7 +370,7 @@ fn tell(partition: &TopicPartition, start: &Start) {
     match (&start.lost, reason) {
         (Some(lost), _) => tracing::error!(%partition, lost_from = lost.start, lost_to = lost.end,
             offset, %reason, "records were deleted before they were read"),
-        (None, Reason::MadeAnew | Reason::CommitsGone) => {
+        (None, Reason::MadeAnew | Reason::CameLater | Reason::CommitsGone) => {
             tracing::warn!(%partition, offset, %reason, "partition starts");
         }
         (None, Reason::Committed) => {

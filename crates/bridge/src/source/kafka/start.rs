@@ -26,6 +26,8 @@ pub(super) struct Facts<'a> {
     pub(super) commit: Option<&'a Commit>,
     /// All commits of the topic's partitions, this one's included.
     pub(super) commits: &'a [Commit],
+    /// Whether the topic came into being after this process started.
+    pub(super) came_later: bool,
     pub(super) reset: OffsetReset,
 }
 
@@ -61,6 +63,8 @@ pub(super) enum Reason {
     Truncated,
     /// The topic is another one than at the last commit: at its beginning.
     MadeAnew,
+    /// The topic came into being after the start: at its beginning.
+    CameLater,
     /// The partition was added after the group first saw the topic: at its beginning.
     AddedLater,
     /// The group's commits are gone, but rows are there: at the beginning.
@@ -76,6 +80,7 @@ impl fmt::Display for Reason {
             Self::Expired => "retention deleted the committed offset",
             Self::Truncated => "the log ends before the committed offset",
             Self::MadeAnew => "the topic was made anew",
+            Self::CameLater => "the topic came after the start",
             Self::AddedLater => "the partition was added later",
             Self::CommitsGone => "the group's commits are gone",
             Self::Reset(OffsetReset::Latest) => "never seen: latest",
@@ -134,6 +139,9 @@ fn first_start(facts: &Facts<'_>, has_rows: impl FnOnce() -> Option<bool>) -> St
     };
     if marks().any(|mark| facts.is_foreign(mark)) {
         return at_beginning(facts, Reason::MadeAnew);
+    }
+    if facts.came_later {
+        return at_beginning(facts, Reason::CameLater);
     }
     if marks().any(|mark| mark.partitions <= facts.partition) {
         return at_beginning(facts, Reason::AddedLater);
@@ -217,6 +225,7 @@ mod tests {
             high: HIGH,
             commit: own.map(|own| &commits[own]),
             commits,
+            came_later: false,
             reset,
         }
     }
@@ -307,6 +316,22 @@ mod tests {
             );
             assert!(start.to_commit);
         }
+    }
+
+    #[test]
+    fn a_topic_that_came_after_the_start_is_read_from_its_beginning() {
+        let mut facts = facts(&[], None, OffsetReset::Latest);
+        facts.came_later = true;
+        let start = decide(&facts, never_asked);
+        assert_eq!((start.offset, start.reason), (LOW, Reason::CameLater));
+        let commits = [commit(500, Some(mark("now", 6)))];
+        facts.commits = &commits;
+        facts.commit = Some(&commits[0]);
+        assert_eq!(
+            decide(&facts, never_asked).offset,
+            500,
+            "a commit counts more"
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::client::{Asked, Client, Code, Trouble};
+use super::sightings::Sightings;
 
 /// How often the topics are asked for, as librdkafka's own metadata.
 const EVERY: Duration = Duration::from_secs(10);
@@ -16,6 +17,7 @@ const WITHIN: Duration = Duration::from_secs(5);
 pub(super) struct Watch {
     asked: Option<Asked>,
     next: Option<Instant>,
+    sightings: Sightings,
     pub(super) connected: bool,
     pub(super) error: Option<String>,
     pub(super) missing: Vec<String>,
@@ -32,6 +34,13 @@ impl std::fmt::Debug for Watch {
 }
 
 impl Watch {
+    pub(super) fn new(sightings: Sightings) -> Self {
+        Self {
+            sightings,
+            ..Self::default()
+        }
+    }
+
     /// Takes the answer to the last question and asks the next when it is time; never waits.
     pub(super) fn turn(&mut self, client: &Client, topics: &[&str], now: Instant) {
         if let Some(asked) = &self.asked {
@@ -46,12 +55,13 @@ impl Watch {
                     for topic in facts {
                         match topic.error {
                             Some(trouble) if trouble.code == Code::UnknownTopicOrPartition => {
+                                self.sightings.missing(&topic.name);
                                 self.missing.push(topic.name);
                             }
                             Some(trouble) => {
                                 self.error = Some(format!("topic {}: {trouble}", topic.name));
                             }
-                            None => {}
+                            None => self.sightings.present(&topic.name, topic.id.as_deref()),
                         }
                     }
                 }
@@ -86,17 +96,14 @@ impl Watch {
                 }
                 self.connected = false;
                 self.error.get_or_insert_with(|| trouble.text.clone());
-                // Ask at once, so that the answer tells when one is back.
-                if self.asked.is_none() {
-                    self.next = None;
-                }
             }
+            // librdkafka has logged it, and does not repeat itself.
             _ => {
-                if self.error.as_deref() != Some(&trouble.text) {
-                    tracing::warn!(error = %trouble, "Kafka");
-                }
+                tracing::debug!(error = %trouble, "Kafka");
                 self.error = Some(trouble.text.clone());
             }
         }
+        // Ask at once: the answer tells when it is mended.
+        self.next = None;
     }
 }
