@@ -1,5 +1,9 @@
 //! The records of one chunk, copied out of the client's buffers.
 
+mod record;
+
+pub use record::{Headers, HeadersIter, Record};
+
 use crate::units::Position;
 
 /// Zero bytes behind each payload, so that a wide read at its last byte stays inside.
@@ -27,95 +31,6 @@ struct Entry {
 
 /// Length of a part that is absent.
 const ABSENT: u32 = u32::MAX;
-
-/// One record of an [`Arena`].
-#[derive(Clone, Copy, Debug)]
-pub struct Record<'a> {
-    /// Its offset or sequence number.
-    pub position: Position,
-    /// Record time in ms since 1970 as the broker returned it, -1 when there is none.
-    pub time_ms: i64,
-    /// Its key.
-    pub key: Option<&'a [u8]>,
-    /// Its value; `None` is a tombstone.
-    pub payload: Option<&'a [u8]>,
-    /// The NATS subject.
-    pub subject: Option<&'a str>,
-    /// Its headers, in order.
-    pub headers: Headers<'a>,
-    padded: &'a [u8],
-}
-
-impl<'a> Record<'a> {
-    /// The payload with [`PADDING`] zero bytes behind it; only the padding for a tombstone.
-    #[must_use]
-    pub fn padded_payload(&self) -> &'a [u8] {
-        self.padded
-    }
-}
-
-/// Headers of a record, in order: name and value, `None` for a header without a value.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Headers<'a> {
-    bytes: &'a [u8],
-}
-
-impl<'a> Headers<'a> {
-    /// From the first to the last.
-    #[must_use]
-    pub fn iter(self) -> HeadersIter<'a> {
-        HeadersIter { bytes: self.bytes }
-    }
-
-    /// Value of the last header with this name; the inner `None` is a header without a value.
-    #[must_use]
-    pub fn last(self, name: &[u8]) -> Option<Option<&'a [u8]>> {
-        self.iter()
-            .filter(|(header, _)| *header == name)
-            .last()
-            .map(|(_, value)| value)
-    }
-}
-
-impl<'a> IntoIterator for Headers<'a> {
-    type Item = (&'a [u8], Option<&'a [u8]>);
-    type IntoIter = HeadersIter<'a>;
-
-    fn into_iter(self) -> HeadersIter<'a> {
-        self.iter()
-    }
-}
-
-/// Iterator over [`Headers`].
-#[derive(Clone, Debug)]
-pub struct HeadersIter<'a> {
-    bytes: &'a [u8],
-}
-
-impl<'a> HeadersIter<'a> {
-    fn part(&mut self, length: u32) -> &'a [u8] {
-        let (part, rest) = self.bytes.split_at(length as usize);
-        self.bytes = rest;
-        part
-    }
-
-    fn length(&mut self) -> Option<u32> {
-        let (length, rest) = self.bytes.split_first_chunk()?;
-        self.bytes = rest;
-        Some(u32::from_le_bytes(*length))
-    }
-}
-
-impl<'a> Iterator for HeadersIter<'a> {
-    type Item = (&'a [u8], Option<&'a [u8]>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let name = self.length()?;
-        let value = self.length()?;
-        let name = self.part(name);
-        Some((name, (value != ABSENT).then(|| self.part(value))))
-    }
-}
 
 impl Arena {
     /// An empty arena that holds no memory.
@@ -237,9 +152,7 @@ impl Arena {
                 part
             })
         };
-        let headers = Headers {
-            bytes: take(entry.headers).unwrap_or_default(),
-        };
+        let headers = Headers::new(take(entry.headers).unwrap_or_default());
         let subject = take(entry.subject)
             .map(|bytes| str::from_utf8(bytes).expect("a subject was pushed as a str"));
         let key = take(entry.key);

@@ -5,6 +5,7 @@ mod cell;
 mod dictionary;
 mod keywords;
 mod layout;
+mod maps;
 mod sort;
 mod texts;
 mod values;

@@ -83,7 +83,7 @@ impl Keywords {
         self.codes.capacity() * size_of::<u32>() + self.dictionary.held()
     }
 
-    /// Appends rows as `ClickHouse` writes them: one dictionary of its own per block.
+    /// Appends rows as ClickHouse writes them: one dictionary of its own per block.
     ///
     /// Layout from `SerializationLowCardinality`: version of the keys (1), then the width of the
     /// codes with flags, count and texts of the dictionary, count and codes of the rows. In a
@@ -129,7 +129,7 @@ impl Keywords {
 /// `HasAdditionalKeysBit` and `NeedUpdateDictionary` of `SerializationLowCardinality`.
 const OWN_DICTIONARY: u64 = 1 << 9 | 1 << 10;
 
-/// Width of the codes on the wire; the number is the one `ClickHouse` gives it.
+/// Width of the codes on the wire; the number is the one ClickHouse gives it.
 #[derive(Clone, Copy)]
 enum Width {
     One = 0,

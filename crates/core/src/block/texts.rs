@@ -63,7 +63,7 @@ impl Texts {
     }
 }
 
-/// Appends a length as `ClickHouse`'s `VarUInt` (LEB128).
+/// Appends a length as ClickHouse's `VarUInt` (LEB128).
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "seven bits at a time")]
 pub(super) fn write_length(length: usize, out: &mut Vec<u8>) {

@@ -1,10 +1,12 @@
-//! The values of one column, in the bytes that `ClickHouse` reads.
+//! The values of one column, in the bytes that ClickHouse reads.
 
-use std::cmp::Ordering;
+mod order;
+
 use std::ops::Range;
 
 use super::cell::{Cell, Wide};
 use super::keywords::Keywords;
+use super::maps::Maps;
 use super::texts::Texts;
 use crate::catalog::{Column, ColumnType};
 
@@ -39,14 +41,6 @@ pub(super) enum Store {
     Decimal4(Vec<[u8; 4]>, i64),
     Decimal8(Vec<[u8; 8]>, i64),
     Decimal16(Vec<[u8; 16]>, i128),
-}
-
-/// A map column: where each row's entries end, and all keys and values.
-#[derive(Debug, Default)]
-pub(super) struct Maps {
-    ends: Vec<usize>,
-    keys: Texts,
-    values: Texts,
 }
 
 /// Runs the same lines on the vector of any fixed-width store.
@@ -203,96 +197,6 @@ impl Values {
         )
     }
 
-    /// Order of two rows as `ClickHouse` sorts them, NULL last.
-    pub(super) fn compare(&self, left: usize, right: usize) -> Ordering {
-        if !self.nulls.is_empty() {
-            let nulls = self.nulls[left].cmp(&self.nulls[right]);
-            if nulls.is_ne() || self.nulls[left] == 1 {
-                return nulls;
-            }
-        }
-        match &self.store {
-            Store::Text(texts) => texts.get(left).cmp(texts.get(right)),
-            Store::Keyword(keywords) => keywords.compare(left, right),
-            Store::Bool(values) | Store::UInt1(values) => values[left].cmp(&values[right]),
-            Store::Int1(values) => by(values, i8::from_le_bytes, left, right),
-            Store::Int2(values) => by(values, i16::from_le_bytes, left, right),
-            Store::Int4(values) | Store::Decimal4(values, _) => {
-                by(values, i32::from_le_bytes, left, right)
-            }
-            Store::Int8(values) | Store::Decimal8(values, _) => {
-                by(values, i64::from_le_bytes, left, right)
-            }
-            Store::Decimal16(values, _) => by(values, i128::from_le_bytes, left, right),
-            Store::UInt2(values) => by(values, u16::from_le_bytes, left, right),
-            Store::UInt4(values) => by(values, u32::from_le_bytes, left, right),
-            Store::UInt8(values) => by(values, u64::from_le_bytes, left, right),
-            Store::Float4(values) => {
-                f32::from_le_bytes(values[left]).total_cmp(&f32::from_le_bytes(values[right]))
-            }
-            Store::Float8(values) => {
-                f64::from_le_bytes(values[left]).total_cmp(&f64::from_le_bytes(values[right]))
-            }
-            // ClickHouse does not sort by maps.
-            Store::Map(_) => Ordering::Equal,
-        }
-    }
-
-    /// Writes per row a number that orders rows as their values do. False, and nothing written,
-    /// for types that do not fit in one, and for columns with NULL.
-    pub(super) fn ordinals(&self, rows: &[u32], out: &mut Vec<(u64, u32)>) -> bool {
-        out.clear();
-        if self.nullable {
-            return false;
-        }
-        match &self.store {
-            Store::Int8(values) | Store::Decimal8(values, _) => {
-                number(rows, out, values, |value| {
-                    ascending(i64::from_le_bytes(value))
-                });
-            }
-            Store::UInt8(values) => number(rows, out, values, u64::from_le_bytes),
-            Store::Int4(values) | Store::Decimal4(values, _) => {
-                number(rows, out, values, |value| {
-                    ascending(i32::from_le_bytes(value).into())
-                });
-            }
-            Store::Int2(values) => {
-                number(rows, out, values, |value| {
-                    ascending(i16::from_le_bytes(value).into())
-                });
-            }
-            Store::Int1(values) => {
-                number(rows, out, values, |value| {
-                    ascending(i8::from_le_bytes(value).into())
-                });
-            }
-            Store::UInt4(values) => {
-                number(rows, out, values, |value| u32::from_le_bytes(value).into());
-            }
-            Store::UInt2(values) => {
-                number(rows, out, values, |value| u16::from_le_bytes(value).into());
-            }
-            Store::UInt1(values) | Store::Bool(values) => {
-                number(rows, out, values, |[value]| value.into());
-            }
-            Store::Float8(values) => {
-                number(rows, out, values, |value| {
-                    ascending_float(f64::from_le_bytes(value))
-                });
-            }
-            Store::Float4(values) => {
-                number(rows, out, values, |value| {
-                    ascending_float(f32::from_le_bytes(value).into())
-                });
-            }
-            Store::Keyword(_) | Store::Text(_) | Store::Map(_) | Store::Decimal16(..) => {
-                return false;
-            }
-        }
-        true
-    }
-
     /// Puts row `order[i]` at place `i`.
     pub(super) fn reorder(&mut self, order: &[u32], scratch: &mut Scratch) {
         if !self.nulls.is_empty() {
@@ -365,55 +269,6 @@ impl Values {
     }
 }
 
-impl Maps {
-    fn push(&mut self, entries: &[(&[u8], &[u8])]) -> usize {
-        let bytes = |(key, value): &(&[u8], &[u8])| {
-            self.keys.push(key) + self.values.push(value) + 2 * Texts::OVERHEAD
-        };
-        let bytes = entries.iter().map(bytes).sum();
-        self.ends.push(self.keys.len());
-        bytes
-    }
-
-    fn entries(&self, rows: Range<usize>) -> Range<usize> {
-        let at = |row: usize| if row == 0 { 0 } else { self.ends[row - 1] };
-        at(rows.start)..at(rows.end)
-    }
-
-    fn encode(&self, rows: Range<usize>, out: &mut Vec<u8>) {
-        let entries = self.entries(rows.clone());
-        for end in &self.ends[rows] {
-            out.extend_from_slice(&((end - entries.start) as u64).to_le_bytes());
-        }
-        self.keys.encode(entries.clone(), out);
-        self.values.encode(entries, out);
-    }
-
-    fn reorder(&mut self, order: &[u32]) {
-        let mut sorted = Self::default();
-        for row in order {
-            let row = *row as usize;
-            for entry in self.entries(row..row + 1) {
-                sorted.keys.push_from(&self.keys, entry);
-                sorted.values.push_from(&self.values, entry);
-            }
-            sorted.ends.push(sorted.keys.len());
-        }
-        *self = sorted;
-    }
-
-    fn truncate(&mut self, rows: usize) {
-        let entries = self.entries(0..rows.min(self.ends.len())).end;
-        self.keys.truncate(entries);
-        self.values.truncate(entries);
-        self.ends.truncate(rows);
-    }
-
-    fn held(&self) -> usize {
-        self.ends.capacity() * size_of::<usize>() + self.keys.held() + self.values.held()
-    }
-}
-
 /// Buffers that columns are gathered into; each column leaves its old one for the next.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
@@ -438,29 +293,6 @@ fn reorder_texts(texts: &mut Texts, order: &[u32]) {
         sorted.push_from(texts, *row as usize);
     }
     *texts = sorted;
-}
-
-/// Numbers of rows, from their bytes.
-fn number<const N: usize>(
-    rows: &[u32],
-    out: &mut Vec<(u64, u32)>,
-    values: &[[u8; N]],
-    ordinal: impl Fn([u8; N]) -> u64,
-) {
-    out.extend(
-        rows.iter()
-            .map(|row| (ordinal(values[*row as usize]), *row)),
-    );
-}
-
-#[inline]
-fn by<T: Ord, const N: usize>(
-    values: &[[u8; N]],
-    read: impl Fn([u8; N]) -> T,
-    left: usize,
-    right: usize,
-) -> Ordering {
-    read(values[left]).cmp(&read(values[right]))
 }
 
 #[inline]
@@ -492,22 +324,4 @@ fn within(value: Wide, beyond: i64) -> Result<i64, Unfit> {
 #[inline]
 fn fit<From, To: TryFrom<From>>(value: From) -> Result<To, Unfit> {
     To::try_from(value).ok().ok_or(Unfit)
-}
-
-#[expect(
-    clippy::cast_sign_loss,
-    reason = "flips the sign bit, so that order is kept"
-)]
-fn ascending(value: i64) -> u64 {
-    value as u64 ^ 1 << 63
-}
-
-/// Order of `f64::total_cmp`.
-fn ascending_float(value: f64) -> u64 {
-    let bits = value.to_bits();
-    if bits >> 63 == 1 {
-        !bits
-    } else {
-        bits ^ 1 << 63
-    }
 }
