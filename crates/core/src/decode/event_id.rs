@@ -73,12 +73,11 @@ fn append(value: Cell<'_>, out: &mut Vec<u8>) {
         Cell::Float(value) => number(5, value.to_le_bytes()),
         Cell::Scaled(value) => {
             let value = i128::from(value);
-            match i64::try_from(value) {
-                Ok(value) => number(4, value.to_le_bytes()),
-                Err(_) => {
-                    out.push(6);
-                    out.extend_from_slice(&value.to_le_bytes());
-                }
+            if let Ok(value) = i64::try_from(value) {
+                number(4, value.to_le_bytes());
+            } else {
+                out.push(6);
+                out.extend_from_slice(&value.to_le_bytes());
             }
         }
         Cell::Text(text) => append_text(text.as_bytes(), out),

@@ -72,11 +72,13 @@ pub(super) fn scale_small(mantissa: i64, fraction_digits: u8, scale: i32) -> Sca
     let negative = mantissa < 0;
     let shift = scale - i32::from(fraction_digits);
     if shift >= 0 {
-        // At most 18 digits times 10^38: only scales far beyond any column could overflow.
-        let factor = 10_i128
-            .checked_pow(shift.unsigned_abs())
-            .unwrap_or(i128::MAX);
-        let kept = i128::from(mantissa).saturating_mul(factor);
+        let kept = if let Some(factor) = POW10.get(shift.unsigned_abs() as usize) {
+            i128::from(mantissa) * i128::from(*factor)
+        } else {
+            // At most 18 digits: only scales beyond those of any column could overflow.
+            let factor = 10_i128.checked_pow(shift.unsigned_abs());
+            i128::from(mantissa).saturating_mul(factor.unwrap_or(i128::MAX))
+        };
         return Scaled {
             kept,
             rest: Rest::Nothing,

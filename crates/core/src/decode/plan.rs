@@ -90,28 +90,34 @@ pub(super) enum Input {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Read {
     Text(TextForm),
-    Decimal {
-        scale: i32,
-        limit: i128,
-        excess: ExcessDigits,
-    },
-    Int {
-        min: i64,
-        max: i64,
-    },
-    UInt {
-        max: u64,
-    },
+    Decimal(DecimalPlan),
+    Int { min: i64, max: i64 },
+    UInt { max: u64 },
     Float32,
     Float64,
     Bool,
-    Time {
-        precision: u8,
-        form: TimeForm,
-        excess: ExcessDigits,
-        range: TimeRange,
-    },
+    Time(TimePlan),
     Map,
+}
+
+/// How a decimal is read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DecimalPlan {
+    /// Digits that the column keeps behind the point.
+    pub(super) scale: i32,
+    /// The greatest value, as an integer at that scale.
+    pub(super) limit: i128,
+    pub(super) excess: ExcessDigits,
+}
+
+/// How a time is read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TimePlan {
+    /// Digits that the column keeps behind the second.
+    pub(super) precision: u8,
+    pub(super) form: TimeForm,
+    pub(super) excess: ExcessDigits,
+    pub(super) range: TimeRange,
 }
 
 impl Plan {
@@ -121,7 +127,9 @@ impl Plan {
         for field in &route.fields {
             match &field.from {
                 Supply::Json(paths) | Supply::JsonElseSubject(paths, _) => {
-                    paths.iter().for_each(|path| tree.want(path));
+                    for path in paths {
+                        tree.want(path);
+                    }
                 }
                 Supply::DateAndTime { date, time } => {
                     tree.want(date);
@@ -130,7 +138,9 @@ impl Plan {
                 Supply::Origin | Supply::OriginPosition | Supply::Version | Supply::EventId(_) => {}
             }
         }
-        route.ignored.iter().for_each(|path| tree.want(path));
+        for path in &route.ignored {
+            tree.want(path);
+        }
         for path in &route.required_objects {
             tree.insert(path.keys()).object = true;
         }
@@ -182,17 +192,17 @@ impl Plan {
                         ColumnType::Float32 => Read::Float32,
                         ColumnType::Float64 => Read::Float64,
                         ColumnType::Bool => Read::Bool,
-                        ColumnType::Decimal { precision, scale } => Read::Decimal {
+                        ColumnType::Decimal { precision, scale } => Read::Decimal(DecimalPlan {
                             scale: scale.into(),
                             limit: 10_i128.pow(u32::from(precision.min(38))) - 1,
                             excess,
-                        },
-                        ColumnType::Time { precision } => Read::Time {
+                        }),
+                        ColumnType::Time { precision } => Read::Time(TimePlan {
                             precision,
                             form: field.time,
                             excess,
                             range,
-                        },
+                        }),
                         ColumnType::TextMap => Read::Map,
                     },
                     required: field.required,

@@ -185,7 +185,9 @@ impl Scanner {
         self.message = self.message.wrapping_add(1);
         if self.message == 0 {
             // After 2^32 messages the numbers begin anew: no old one may pass for a new one.
-            self.raws.iter_mut().for_each(|raw| raw.message = 0);
+            for raw in &mut self.raws {
+                raw.message = 0;
+            }
             self.message = 1;
         }
     }
@@ -194,7 +196,9 @@ impl Scanner {
     fn forget(&mut self, target: Target) {
         let inside = usize::from(target.slot) + 1..usize::from(target.end);
         if let Some(inside) = self.raws.get_mut(inside) {
-            inside.iter_mut().for_each(|raw| raw.message = 0);
+            for raw in inside {
+                raw.message = 0;
+            }
         }
     }
 

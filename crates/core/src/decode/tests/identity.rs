@@ -87,7 +87,7 @@ fn the_same_values_written_otherwise_are_the_same_event() {
         TICK.replace("48", "49"),
         TICK.replace("\"exchange\":48", "\"exchange\":null"),
         TICK.replace("\"exchange\":48", "\"exchange\":0"),
-        TICK.replace("{", r#"{"volume":0,"#),
+        TICK.replace('{', r#"{"volume":0,"#),
         TICK.replace("quote", "trade"),
         // Moved from one text to its neighbour.
         TICK.replace("polygon_websocket", "polygon_websocke")

@@ -54,7 +54,7 @@ fn broken_json() {
             r#"{"symbol":"EUR/USD" "bid":1}"#,
             r#"{"symbol":"EUR/USD","bid":1]"#,
             r#"{symbol:"EUR/USD"}"#,
-            r#"{'symbol':'EUR/USD'}"#,
+            "{'symbol':'EUR/USD'}",
             r#"{"symbol":EUR}"#,
             r#"{"symbol"::"EUR"}"#,
             r#"{"bid":01}"#,
