@@ -9,12 +9,12 @@ mod shipped_tables;
 mod table;
 
 pub use column::{Column, ColumnType, UnknownType};
+pub use compare::{Mismatch, Severity};
+pub use live::{LiveColumn, LiveTable};
 pub use route::{
     BadPattern, ColumnSettings, EXTERNAL_TYPES, ExcessDigits, Field, Latest, Path, Route,
     RouteProblem, RouteSettings, Subjects, Supply, TIMEFRAMES, TextForm, TimeForm, TimeRange,
 };
-pub use compare::{Mismatch, Severity};
-pub use live::{LiveColumn, LiveTable};
 pub use table::{PartitionKey, PartitionUnit, Table};
 
 use crate::units::TableId;

@@ -3,9 +3,17 @@
 //!
 //! `SIM_WORLDS=200000` runs more worlds; `SIM_SEED=17` runs one again.
 
+#![expect(
+    clippy::similar_names,
+    reason = "shelf is our word, self is Rust's, who and weight are plain words"
+)]
+
+mod flow;
 mod group;
 mod instance;
+mod oracle;
 mod server;
+mod trouble;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
