@@ -6,7 +6,7 @@ use data_bridge_core::engine::{Input, Part};
 use data_bridge_core::units::{BatchId, LaneId, Position, Shelf};
 
 use super::group::Kind;
-use super::instance::{Chunk, Instance, Lane, ROW_BYTES, Row, Tenure};
+use super::instance::{Chunk, Fetch, Instance, Lane, ROW_BYTES, Row, Tenure};
 use super::server::is_about_rows;
 use super::world::{Event, LETTERS, MILLISECOND, World};
 
@@ -62,23 +62,23 @@ impl World {
             .filter(|(_, lane)| lane.tenure == Tenure::Live && !lane.paused)
             .map(|(id, _)| *id)
             .collect();
-        let mut weight = 0;
+        self.instances[who].fetch = Fetch::default();
         for id in lanes {
             if self.rng.bool() {
-                weight += self.fetch_lane(who, id, weight);
+                self.fetch_lane(who, id);
             }
         }
     }
 
-    /// Opens, decodes and tells one chunk. What it and its rows weigh.
-    pub(super) fn fetch_lane(&mut self, who: usize, id: LaneId, weight: u64) -> u64 {
+    /// Opens, decodes and tells one chunk.
+    fn fetch_lane(&mut self, who: usize, id: LaneId) {
         let instance = &mut self.instances[who];
         let Some(lane) = instance.lanes.get_mut(&id) else {
-            return 0;
+            return;
         };
         let log = &self.logs[lane.log];
         if lane.fetched >= log.end {
-            return 0;
+            return;
         }
         let most = self.rng.usize(1..60);
         let records = log.records.get(lane.cursor..).unwrap_or_default();
@@ -128,8 +128,10 @@ impl World {
             *parts.entry(shelf).or_default() += 1;
         }
         instance.advance();
-        let weighs = bytes + 2 * ROW_BYTES * records.len() as u64;
-        instance.largest_fetch = instance.largest_fetch.max(weight + weighs);
+        let rows = records.len() as u64;
+        instance.fetch.rows += rows;
+        instance.fetch.bytes += bytes + 2 * ROW_BYTES * rows;
+        instance.largest_fetch = instance.largest_fetch.max(instance.fetch);
         self.tell(
             who,
             Input::Decoded {
@@ -137,7 +139,6 @@ impl World {
                 parts: Instance::parts(&parts),
             },
         );
-        weighs
     }
 
     pub(super) fn bury(&mut self, who: usize, batch: BatchId) {

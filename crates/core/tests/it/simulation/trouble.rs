@@ -33,7 +33,7 @@ impl World {
             if backlog.records.len() - backlog.index_of(backlog.committed) > 400 {
                 continue;
             }
-            let giant = self.instances[0].limits.buffer_bytes * 2;
+            let giant = self.giant;
             for _ in 0..self.below(most) {
                 self.logs[log].produce(&mut self.rng, self.bad, giant);
                 self.counts.records += 1;

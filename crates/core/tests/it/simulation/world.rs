@@ -85,6 +85,8 @@ pub(super) struct World {
     pub(super) instances: Vec<Instance>,
     pub(super) last_lane: u32,
     pub(super) bad: f64,
+    /// Bytes of a large record; larger than the buffer in some worlds.
+    pub(super) giant: u64,
     pub(super) is_calm: bool,
     pub(super) outputs: Vec<Output>,
     pub(super) counts: Counts,
@@ -123,6 +125,11 @@ impl World {
         let instances = (0..members)
             .map(|_| Instance::new(limits.clone(), rng.u64(..), 0))
             .collect();
+        let giant = if rng.u8(..) < 30 {
+            buffer_bytes * 2
+        } else {
+            200
+        };
         let mut world = Self {
             rng,
             now: 0,
@@ -135,6 +142,7 @@ impl World {
             instances,
             last_lane: 0,
             bad,
+            giant,
             is_calm: false,
             outputs: Vec::new(),
             counts: Counts::default(),
