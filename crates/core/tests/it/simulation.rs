@@ -80,3 +80,11 @@ fn nothing_is_lost_and_nothing_stalls_in_any_world() {
         counts.assert_everything_happened();
     }
 }
+
+#[test]
+fn a_world_is_the_same_again_from_its_seed() {
+    for seed in 0..20 {
+        let lives = [0; 2].map(|_| World::new(seed).live(EVENTS));
+        assert_eq!(lives[0], lives[1], "seed {seed}");
+    }
+}

@@ -33,9 +33,8 @@ impl World {
             if backlog.records.len() - backlog.index_of(backlog.committed) > 400 {
                 continue;
             }
-            let giant = self.giant;
             for _ in 0..self.below(most) {
-                self.logs[log].produce(&mut self.rng, self.bad, giant);
+                self.logs[log].produce(&mut self.rng, &self.make);
                 self.counts.records += 1;
             }
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use data_bridge_core::engine::{Input, Limits, Output};
 use data_bridge_core::units::{BatchId, LaneId, Moment, Position, Shelf, TableId};
 
-use super::group::Log;
+use super::group::{Log, Make};
 use super::instance::{Instance, Lane, Row, Tenure};
 use super::server::Server;
 
@@ -55,7 +55,7 @@ pub(super) enum Event {
 macro_rules! counts {
     ($($name:ident),+ $(,)?) => {
         /// What happened, over all worlds.
-        #[derive(Clone, Debug, Default)]
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
         pub(super) struct Counts { $(pub(super) $name: u64),+ }
 
         impl Counts {
@@ -84,9 +84,7 @@ pub(super) struct World {
     pub(super) server: Server,
     pub(super) instances: Vec<Instance>,
     pub(super) last_lane: u32,
-    pub(super) bad: f64,
-    /// Bytes of a large record; larger than the buffer in some worlds.
-    pub(super) giant: u64,
+    pub(super) make: Make,
     pub(super) is_calm: bool,
     pub(super) outputs: Vec<Output>,
     pub(super) counts: Counts,
@@ -103,7 +101,7 @@ impl World {
             batch_age: Duration::from_millis(rng.u64(1..100)),
             old_partition_age: Duration::from_millis(rng.u64(100..1_500)),
             inserts_per_table: rng.usize(1..5),
-            buffer_rows: rng.u64(50..2_000),
+            buffer_rows: *rng.choice(&[50, 500, 2_000, 20_000]).unwrap_or(&50),
             buffer_bytes,
             pause_at: 0.8,
             resume_at: 0.4,
@@ -125,10 +123,14 @@ impl World {
         let instances = (0..members)
             .map(|_| Instance::new(limits.clone(), rng.u64(..), 0))
             .collect();
-        let giant = if rng.u8(..) < 30 {
-            buffer_bytes * 2
-        } else {
-            200
+        let make = Make {
+            bad,
+            payload: *rng.choice(&[4, 200]).unwrap_or(&200),
+            giant: if rng.u8(..) < 30 {
+                buffer_bytes * 2
+            } else {
+                200
+            },
         };
         let mut world = Self {
             rng,
@@ -141,8 +143,7 @@ impl World {
             server,
             instances,
             last_lane: 0,
-            bad,
-            giant,
+            make,
             is_calm: false,
             outputs: Vec::new(),
             counts: Counts::default(),
