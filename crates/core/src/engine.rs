@@ -9,6 +9,7 @@ mod budget;
 mod close;
 mod event;
 mod insert;
+mod isolate;
 mod limits;
 mod shelf;
 mod snapshot;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// SplitMix64: the engine's own source of chance, so that a seed replays a run.
+/// `SplitMix64`: the engine's own source of chance, so that a seed replays a run.
 #[derive(Debug)]
 pub(super) struct Chance(u64);
 

@@ -98,7 +98,8 @@ impl Budget {
     /// Weighs what is held against the limits, with hysteresis.
     ///
     /// What a table in trouble holds would keep everyone waiting until it is mended. So the other
-    /// lanes share what it leaves, and only its own lanes wait for the whole.
+    /// lanes share what it leaves, as long as it leaves anything, and its own lanes wait for the
+    /// whole.
     pub(super) fn weigh(&mut self, troubled: &BTreeSet<TableId>) -> Pressure {
         let mut stuck = Usage::default();
         for table in troubled {
@@ -109,9 +110,14 @@ impl Budget {
         moving.subtract(stuck);
         self.pressure = Pressure {
             on_troubled: self.is_over(self.pressure.on_troubled, self.held, self.limit),
-            on_others: self.is_over(self.pressure.on_others, moving, left),
+            on_others: self.is_over(self.pressure.on_others, moving, left) || self.is_exhausted(),
         };
         self.pressure
+    }
+
+    /// Nothing is left to share.
+    fn is_exhausted(&self) -> bool {
+        self.held.rows >= self.limit.rows || self.held.bytes >= self.limit.bytes
     }
 
     fn is_over(&self, paused: bool, held: Usage, limit: Usage) -> bool {

@@ -27,7 +27,8 @@ pub enum Input {
         /// Table of the lane's route.
         table: TableId,
     },
-    /// A chunk was decoded; its rows lie on the shelves that `parts` names.
+    /// A chunk was decoded; its rows lie on the shelves that `parts` names. To be told before any
+    /// other input: the engine seals a block only when it knows all that lies in it.
     Decoded {
         /// The right to settle the chunk, from [`Engine::open`](super::Engine::open).
         receipt: Receipt,

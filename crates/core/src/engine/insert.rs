@@ -1,11 +1,12 @@
 //! From shelf to durable row: what is sent when, and what an answer means.
 
+#![expect(clippy::similar_names, reason = "shelf is our word, self is Rust's")]
+
 use super::batch::{Batch, BlockId, Held, Progress};
 use super::budget::Usage;
 use super::limits::MAX_BATCH_ROWS;
 use super::shelf::{Open, Stack};
-use super::{Engine, Output, Part, Phase};
-use crate::settle::Claim;
+use super::{Engine, Output, Phase};
 use crate::units::{BatchId, Moment, Shelf, TableId};
 use crate::verdict::{Failure, UNKNOWN_RETRIES, Verdict};
 
@@ -264,27 +265,6 @@ impl Engine {
         }
     }
 
-    /// A row only ClickHouse refuses is on its way to `dead_letters`, and its claims with it.
-    pub(super) fn buried(&mut self, id: BatchId, part: Part, outputs: &mut Vec<Output>) {
-        if self
-            .batches
-            .get(&id)
-            .is_none_or(|batch| batch.progress != Progress::Burying)
-        {
-            return;
-        }
-        let Some(mut batch) = self.batches.remove(&id) else {
-            return;
-        };
-        let claims = std::mem::take(&mut batch.claims);
-        self.tables
-            .entry(part.shelf.table)
-            .or_default()
-            .saw(part.shelf.partition, self.now);
-        self.put(part, claims);
-        self.drop_rows(id, &batch, outputs);
-    }
-
     /// The insert of a batch ended. Its table; None for an answer nobody waits for.
     fn answered(&mut self, id: BatchId) -> Option<TableId> {
         let batch = self.batches.get_mut(&id)?;
@@ -309,7 +289,7 @@ impl Engine {
         Some(batch)
     }
 
-    fn leave_shelf(&mut self, id: BatchId, shelf: Shelf) {
+    pub(super) fn leave_shelf(&mut self, id: BatchId, shelf: Shelf) {
         let Some(stack) = self.shelves.get_mut(&shelf) else {
             return;
         };
@@ -320,7 +300,7 @@ impl Engine {
     }
 
     /// The rows of a batch are held no more; its block neither, when this was the last part.
-    fn drop_rows(&mut self, id: BatchId, batch: &Batch, outputs: &mut Vec<Output>) {
+    pub(super) fn drop_rows(&mut self, id: BatchId, batch: &Batch, outputs: &mut Vec<Output>) {
         let mut freed = Usage {
             rows: u64::from(batch.rows),
             bytes: 0,
@@ -349,109 +329,6 @@ impl Engine {
         batch.failures = batch.failures.saturating_add(1);
         batch.progress = Progress::Waiting(self.now.after(wait));
         batch.progress
-    }
-
-    /// Some row of the batch is bad: buries it when it stands alone, else halves the batch.
-    ///
-    /// At most 2·log₂(n) + 1 inserts for one bad row among n: each level costs the first half, and
-    /// the second only when the bad row was in the first; the last row is always sent alone.
-    fn isolate(&mut self, id: BatchId, failure: Failure, outputs: &mut Vec<Output>) {
-        let Some(batch) = self.batches.get_mut(&id) else {
-            return;
-        };
-        if batch.has_failed() {
-            self.tables.entry(batch.shelf.table).or_default().failed -= 1;
-        }
-        (batch.failures, batch.unknown, batch.twin) = (0, 0, None);
-        if let Some(halves) = self.halve(id, Progress::Ready, outputs) {
-            self.pair(halves);
-            return;
-        }
-        let Some(batch) = self.batches.get_mut(&id) else {
-            return;
-        };
-        batch.progress = Progress::Burying;
-        let (shelf, attempts) = (batch.shelf, batch.sent);
-        self.leave_shelf(id, shelf);
-        outputs.push(Output::Bury {
-            batch: id,
-            failure,
-            attempts,
-        });
-    }
-
-    fn pair(&mut self, [left, right]: [BatchId; 2]) {
-        if let Some(batch) = self.batches.get_mut(&left) {
-            batch.twin = Some(right);
-        }
-    }
-
-    /// Puts two halves in the place of a batch, the smaller one first; None when it is one row.
-    fn halve(
-        &mut self,
-        id: BatchId,
-        progress: Progress,
-        outputs: &mut Vec<Output>,
-    ) -> Option<[BatchId; 2]> {
-        if self.batches.get(&id)?.rows < 2 {
-            return None;
-        }
-        let mut batch = self.batches.remove(&id)?;
-        let at = batch.rows / 2;
-        let halves = [BatchId(self.last_batch + 1), BatchId(self.last_batch + 2)];
-        self.last_batch += 2;
-        let bytes = batch.bytes / u64::from(batch.rows) * u64::from(at);
-        let sizes = [(at, bytes), (batch.rows - at, batch.bytes - bytes)];
-        let claims = self.share_out(std::mem::take(&mut batch.claims));
-        for ((half, (rows, bytes)), claim) in halves.into_iter().zip(sizes).zip(claims) {
-            let part = Batch {
-                rows,
-                bytes,
-                claims: vec![claim],
-                twin: None,
-                progress,
-                ..batch
-            };
-            self.batches.insert(half, part);
-        }
-        if let Some(held) = self.blocks.get_mut(&batch.block) {
-            held.parts += 1;
-        }
-        if batch.has_failed() {
-            self.tables.entry(batch.shelf.table).or_default().failed += 1;
-        }
-        let stack = self.shelves.entry(batch.shelf).or_default();
-        if let Some(place) = stack.closed.iter().position(|closed| *closed == id) {
-            stack.closed.remove(place);
-            stack.closed.insert(place, halves[1]);
-            stack.closed.insert(place, halves[0]);
-        }
-        let [left, right] = halves;
-        outputs.push(Output::Split {
-            batch: id,
-            at,
-            left,
-            right,
-        });
-        Some(halves)
-    }
-
-    /// Two claims that stand for all of these.
-    fn share_out(&mut self, mut claims: Vec<Claim>) -> [Claim; 2] {
-        match (claims.pop(), claims.is_empty()) {
-            (Some(Claim::Share(share)), true) => [
-                Claim::Share(self.ledger.cut_share(&share)),
-                Claim::Share(share),
-            ],
-            (last, _) => {
-                claims.extend(last);
-                let share = self.ledger.bundle(claims);
-                [
-                    Claim::Share(self.ledger.cut_share(&share)),
-                    Claim::Share(share),
-                ]
-            }
-        }
     }
 
     fn pause_table(&mut self, table: TableId, failure: Failure, outputs: &mut Vec<Output>) {

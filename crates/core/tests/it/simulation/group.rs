@@ -25,6 +25,17 @@ pub(super) struct Record {
     pub(super) is_letter: bool,
 }
 
+/// What producers make.
+#[derive(Debug)]
+pub(super) struct Make {
+    /// Share of rows that only the server refuses, and of records that do not decode.
+    pub(super) bad: f64,
+    /// Bytes of most records, at most.
+    pub(super) payload: u64,
+    /// Bytes of a few; larger than the buffer in some worlds.
+    pub(super) giant: u64,
+}
+
 /// One partition of a topic.
 #[derive(Debug)]
 pub(super) struct Log {
@@ -50,14 +61,14 @@ impl Log {
         }
     }
 
-    pub(super) fn produce(&mut self, rng: &mut fastrand::Rng, bad: f64, giant: u64) {
+    pub(super) fn produce(&mut self, rng: &mut fastrand::Rng, make: &Make) {
         // Offsets have holes: transactions, compaction.
         let hole = if rng.u8(..) < 20 { rng.u64(1..5) } else { 0 };
         let position = self.end + hole;
         let partition = Partition(202_601 + u32::from(rng.u8(..) < 40) * rng.u32(0..4));
         let kind = match rng.f64() {
-            chance if chance < bad => Kind::Bad,
-            chance if chance < bad * 2.0 => Kind::Unreadable,
+            chance if chance < make.bad => Kind::Bad,
+            chance if chance < make.bad * 2.0 => Kind::Unreadable,
             _ => Kind::Good,
         };
         self.records.push(Record {
@@ -68,9 +79,9 @@ impl Log {
             },
             kind,
             bytes: if rng.u32(..4_000) == 0 {
-                giant
+                make.giant
             } else {
-                rng.u64(50..200)
+                rng.u64(make.payload / 2..make.payload)
             },
             is_row: false,
             is_letter: false,

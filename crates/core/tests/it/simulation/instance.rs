@@ -71,6 +71,22 @@ pub(super) struct Root {
     pub(super) split_for_memory: bool,
 }
 
+/// What one fetch brought, encode buffers included.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Fetch {
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
+}
+
+impl Fetch {
+    pub(super) fn max(self, other: Self) -> Self {
+        Self {
+            rows: self.rows.max(other.rows),
+            bytes: self.bytes.max(other.bytes),
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Instance {
     /// Counts restarts: answers for an earlier life find nobody.
@@ -78,8 +94,8 @@ pub(super) struct Instance {
     pub(super) engine: Engine,
     pub(super) limits: Limits,
     pub(super) is_up: bool,
-    pub(super) is_stopping: bool,
-    pub(super) stop_deadline: u64,
+    /// The deadline of a stop.
+    pub(super) stopping: Option<u64>,
     pub(super) lanes: BTreeMap<LaneId, Lane>,
     pub(super) open: BTreeMap<Shelf, Vec<Row>>,
     pub(super) batches: BTreeMap<BatchId, Batch>,
@@ -97,7 +113,8 @@ pub(super) struct Instance {
     pub(super) rows: u64,
     /// Letters held for rows the server refused: they come on top of their batch, which goes later.
     pub(super) buried: u64,
-    pub(super) largest_fetch: u64,
+    pub(super) fetch: Fetch,
+    pub(super) largest_fetch: Fetch,
 }
 
 impl Instance {
@@ -107,8 +124,7 @@ impl Instance {
             engine: Engine::new(limits.clone(), seed),
             limits,
             is_up: true,
-            is_stopping: false,
-            stop_deadline: 0,
+            stopping: None,
             lanes: BTreeMap::new(),
             open: BTreeMap::new(),
             batches: BTreeMap::new(),
@@ -123,7 +139,8 @@ impl Instance {
             bytes: 0,
             rows: 0,
             buried: 0,
-            largest_fetch: 0,
+            fetch: Fetch::default(),
+            largest_fetch: Fetch::default(),
         }
     }
 
@@ -283,11 +300,19 @@ impl Instance {
         let limit = limits.buffer_bytes;
         let buried = self.buried * ROW_BYTES;
         let troubled = if self.was_troubled { limit / 5 + 1 } else { 0 };
-        let most = limit + troubled + 2 * self.largest_fetch + buried;
+        let most = limit + troubled + self.largest_fetch.bytes + buried;
         assert!(
             self.bytes <= most,
             "{} bytes held, limit {limit}, at most {most}",
             self.bytes
+        );
+
+        let most = limits.buffer_rows + self.largest_fetch.rows;
+        assert!(
+            self.rows <= most,
+            "{} rows held, limit {}",
+            self.rows,
+            limits.buffer_rows
         );
 
         #[expect(clippy::cast_precision_loss, reason = "small numbers")]
