@@ -129,6 +129,8 @@ impl Scanner {
                 .filter(|known| known.fits(node, &cursor));
             let target = if let Some(known) = known {
                 cursor.at += usize::from(known.length);
+                // A learned key ends at its value, but this message may have more spaces there.
+                cursor.space();
                 Some(known.target)
             } else {
                 self.key(&mut cursor, node, step, plan)?
@@ -244,8 +246,6 @@ impl Scanner {
     /// Reads the value at the cursor, `open` containers being open around it.
     #[inline]
     fn read(&mut self, cursor: &mut Cursor<'_>, target: Target, open: usize) -> Result<(), Fault> {
-        // A learned key ends at its value, but this message may have more spaces there.
-        cursor.space();
         let start = cursor.at;
         if target.slot == NONE {
             self.unknown += 1;

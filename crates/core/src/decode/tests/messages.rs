@@ -387,3 +387,18 @@ fn is_complete_may_be_a_boolean() {
         assert_eq!(bench.row(&payload)["is_complete"], stored);
     }
 }
+
+#[test]
+fn envelopes_with_another_space_than_before_are_read() {
+    let mut bench = Bench::new("external_fear_greed_index");
+    for text in [
+        r#"{"data":{"value":1,"classification":"Fear","sentiment_score":0.35,"timestamp":"2023-12-04T02:05:18Z"},"metadata":{"type":"fear_greed_index","timestamp":"2023-12-04T02:05:25Z","version":"1.0.0","source":"alternative.me"}}"#,
+        r#"{"data": {"value": "35", "classification": "Fear", "sentiment_score": 0.35000000000000003, "timestamp": "2023-12-04T02:05:18Z"}, "metadata": {"type": "fear_greed_index", "timestamp": "2023-12-04T02:05:25Z", "version": "1.0.0", "source": "alternative.me"}}"#,
+        r#"{"data": {"value": "35", "classification": "Fear", "sentiment_score": 0.35000000000000003, "timestamp": "2023-12-04T02:05:18Z"}, "metadata": {"type": "fear_greed_index", "timestamp": "2023-12-04T02:05:25Z", "version": "1.0.0", "source": "alternative.me"}}"#,
+        r#"{"metadata": {"type": "fear_greed_index", "timestamp": "2023-12-04T02:05:25Z", "version": "1.0.0", "source": "alternative.me"}, "data": {"value": "35", "classification": "Fear", "sentiment_score": 0.35000000000000003, "timestamp": "2023-12-04T02:05:18Z"}}"#,
+        r#"{"data": {"value": "35", "classification": "Fear", "sentiment_score": 0.35000000000000003, "timestamp": "2023-12-04T02:05:18Z"}, "metadata": {"type": "fear_greed_index", "timestamp": "2023-12-04T02:05:25Z", "version": "1.0.0", "source": "alternative.me"}}"#,
+        r#"{"metadata": {"type": "fear_greed_index", "timestamp": "2023-12-04T02:05:25Z", "version": "1.0.0", "source": "alternative.me"}, "data": {"value": "35", "classification": "Fear", "sentiment_score": 0.35000000000000003, "timestamp": "2023-12-04T02:05:18Z"}}"#,
+    ] {
+        bench.row(text);
+    }
+}
