@@ -201,7 +201,7 @@ fn half(data: &[u8], at: usize) -> u32 {
 mod tests {
     use super::*;
 
-    /// Values of the PyPI package `clickhouse-cityhash` 1.0.2.6, which wraps Google's own code:
+    /// Values of the package `clickhouse-cityhash` 1.0.2.6, which wraps Google's own code:
     /// length, first and second word.
     #[test]
     fn hashes_are_those_of_the_original() {

@@ -92,7 +92,7 @@ mod tests {
             encoder.write_all(text).unwrap();
             encoder.finish().unwrap()
         };
-        let mut two = frame(&[7; 300_000]);
+        let mut two = frame(&vec![7; 300_000]);
         let first = two.len();
         two.extend(frame(b"more"));
         let read = |data: &[u8]| {

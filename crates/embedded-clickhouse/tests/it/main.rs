@@ -1,5 +1,14 @@
 //! The embedded ClickHouse from outside: raw HTTP, curl, a Python client, and kill -9.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::exit,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test says what broke by breaking, and reports its figures"
+)]
+
 mod answers;
 mod bodies;
 mod client;
