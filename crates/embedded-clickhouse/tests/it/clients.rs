@@ -1,4 +1,4 @@
-//! Clients that nobody here wrote: curl, and clickhouse-connect of PyPI.
+//! Clients that nobody here wrote: curl, and the Python package clickhouse-connect.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -29,8 +29,15 @@ fn what_was_answered_survives_kill_9() {
                         let mut done = Vec::new();
                         loop {
                             let batch = next.fetch_add(1, Ordering::Relaxed);
-                            let rows: String =
-                                (0..BATCH).map(|n| format!("{batch},{n}\n")).collect();
+                            let rows: Vec<_> = (0..BATCH)
+                                .map(|n| {
+                                    format!(
+                                        "{batch},{n}
+"
+                                    )
+                                })
+                                .collect();
+                            let rows = rows.concat();
                             let Some(response) = client
                                 .try_insert("INSERT INTO market.t FORMAT CSV", rows.as_bytes())
                             else {

@@ -231,6 +231,7 @@ fn query_ids_are_unique_while_they_run_and_cannot_be_killed_by() {
 #[test]
 fn what_a_server_has_and_this_has_not_is_refused_in_words() {
     let client = Server::shared().database("limits");
+    client.ok("CREATE TABLE t (a UInt8) ENGINE = MergeTree ORDER BY a");
     let replicated =
         client.post("CREATE TABLE r (a UInt8) ENGINE = ReplicatedMergeTree('/r', '1') ORDER BY a");
     assert_ne!(replicated.status, 200);

@@ -18,9 +18,16 @@ fn sixteen_clients_insert_and_query_at_the_same_time() {
             let client = &client;
             scope.spawn(move || {
                 for insert in 0..INSERTS {
-                    let rows: String = (0..100)
-                        .map(|row| format!("{number},{}\n", insert * 100 + row))
+                    let rows: Vec<_> = (0..100)
+                        .map(|row| {
+                            format!(
+                                "{number},{}
+",
+                                insert * 100 + row
+                            )
+                        })
                         .collect();
+                    let rows = rows.concat();
                     let response = client.insert("INSERT INTO t FORMAT CSV", rows.as_bytes());
                     assert_eq!(response.status, 200, "{}", response.text());
                     let query =

@@ -4,8 +4,6 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::exit,
-    clippy::print_stdout,
-    clippy::print_stderr,
     reason = "a test says what broke by breaking, and reports its figures"
 )]
 
