@@ -44,6 +44,9 @@ pub enum EngineError {
     },
 }
 
+/// Tags of statements begin with it; what a user sets as `log_comment` hardly does.
+pub(crate) const TAG_PREFIX: &str = "embedded-http-";
+
 static RUNNING: AtomicBool = AtomicBool::new(false);
 
 /// The running engine; dropping it stops it.
@@ -149,14 +152,20 @@ impl Engine {
 
     /// Cancels what runs under `tag`; blocks for about a millisecond.
     pub(crate) fn kill(&self, tag: &str) {
+        self.kill_where(&format!("= {}", crate::statement::quoted(tag)));
+    }
+
+    /// Cancels all statements.
+    pub(crate) fn kill_all(&self) {
+        self.kill_where(&format!("LIKE '{TAG_PREFIX}%'"));
+    }
+
+    fn kill_where(&self, condition: &str) {
         let Some(first) = &self.first else { return };
         let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);
-        let sql = format!(
-            "KILL QUERY WHERE Settings['log_comment'] = {} ASYNC",
-            crate::statement::quoted(tag)
-        );
+        let sql = format!("KILL QUERY WHERE Settings['log_comment'] {condition} ASYNC");
         if let Err(error) = first.query(sql.as_bytes(), "Null", &[]) {
-            tracing::warn!(%error, "a query whose client left could not be cancelled");
+            tracing::warn!(%error, "a statement could not be cancelled");
         }
     }
 }

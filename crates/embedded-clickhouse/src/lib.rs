@@ -11,6 +11,7 @@ mod ffi;
 mod http;
 mod library;
 mod options;
+mod running;
 mod server;
 mod sessions;
 mod statement;

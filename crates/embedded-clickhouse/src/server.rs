@@ -20,8 +20,9 @@ use crate::http::answer::{AnswerBody, Labels, LeaveGuard, Reply, plain};
 use crate::http::body;
 use crate::http::request::Request;
 use crate::options::Options;
+use crate::running::Running;
 use crate::sessions::Sessions;
-use crate::work::{self, Job};
+use crate::work::{self, Job, Ticket};
 
 /// How often sessions whose time is over are closed.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -79,8 +80,10 @@ pub async fn serve(
 }
 
 struct Server {
-    engine: Arc<Engine>,
+    /// Before the engine: its connections close before the engine stops.
     sessions: Arc<Sessions>,
+    engine: Arc<Engine>,
+    running: Arc<Running>,
     places: Arc<Semaphore>,
     options: Options,
     display_name: String,
@@ -102,13 +105,17 @@ impl Server {
             path: data(),
             source,
         })?;
-        let engine = started.await.map_err(|_| EngineError::Start {
-            data: data(),
-            log: None,
-        })??;
+        let started = started.await;
+        let engine = started.unwrap_or_else(|_| {
+            Err(EngineError::Start {
+                data: data(),
+                log: None,
+            })
+        })?;
         Ok(Arc::new(Self {
             engine: Arc::new(engine),
             sessions: Arc::default(),
+            running: Arc::default(),
             places: Arc::new(Semaphore::new(options.max_concurrent.max(1))),
             display_name: host_name(),
             options,
@@ -155,6 +162,10 @@ impl Server {
         {
             tracing::warn!("cancelling requests that did not end in time");
             connections.shutdown().await;
+            let engine = Arc::clone(&self.engine);
+            if let Err(error) = tokio::task::spawn_blocking(move || engine.kill_all()).await {
+                tracing::warn!(%error, "running statements were not cancelled");
+            }
         }
         let places = u32::try_from(self.options.max_concurrent.max(1)).unwrap_or(u32::MAX);
         let idle = tokio::time::timeout(CANCEL, self.places.acquire_many(places)).await;
@@ -257,15 +268,20 @@ impl Server {
                 &message,
             ));
         };
-        let tag = work::new_tag();
-        let mut guard = self.cancel_when_dropped(&tag);
+        let id = match self.running.enter(&request.query_id) {
+            Ok(id) => id,
+            Err(exception) => return failed(&exception),
+        };
+        let ticket = Ticket::new();
+        let mut guard = self.cancel_when_dropped(&ticket);
         let (reply, mut replied) = oneshot::channel();
         let job = Job {
             engine: Arc::clone(&self.engine),
             sessions: Arc::clone(&self.sessions),
             request,
             input,
-            tag,
+            ticket,
+            id,
             place,
         };
         // Its handle is not needed: the reply tells its end, the place its last breath.
@@ -285,26 +301,21 @@ impl Server {
                 }
             }
         };
-        match replied {
-            Ok(reply) => reply.response(&labels).map(|body| body.guarded(guard)),
-            Err(_) => {
-                guard.disarm();
-                failed(&Exception::new(
-                    1002,
-                    "UNKNOWN_EXCEPTION",
-                    "the statement's thread ended early",
-                ))
-            }
-        }
+        let Ok(reply) = replied else {
+            guard.disarm();
+            let message = "the statement's thread ended without an answer";
+            return failed(&Exception::new(1002, "UNKNOWN_EXCEPTION", message));
+        };
+        reply.response(&labels).map(|body| body.guarded(guard))
     }
 
-    /// A client that leaves takes its statement with it.
-    fn cancel_when_dropped(&self, tag: &str) -> LeaveGuard {
-        let (engine, tag) = (Arc::downgrade(&self.engine), tag.to_owned());
+    /// A client that leaves takes its query with it.
+    fn cancel_when_dropped(&self, ticket: &Arc<Ticket>) -> LeaveGuard {
+        let (engine, ticket) = (Arc::downgrade(&self.engine), Arc::clone(ticket));
         let runtime = tokio::runtime::Handle::current();
         LeaveGuard::new(move || {
-            if let Some(engine) = engine.upgrade() {
-                drop(runtime.spawn_blocking(move || engine.kill(&tag)));
+            if let (true, Some(engine)) = (ticket.leave(), engine.upgrade()) {
+                drop(runtime.spawn_blocking(move || engine.kill(&ticket.tag)));
             }
         })
     }
@@ -313,7 +324,6 @@ impl Server {
         Labels {
             display_name: self.display_name.clone(),
             timezone: self.engine.timezone.clone(),
-            version: self.engine.version.clone(),
             query_id,
         }
     }

@@ -24,6 +24,8 @@ pub(crate) enum Statement {
         piecewise: bool,
         /// `USE` and `SET`: they change the session and nothing else.
         session_only: bool,
+        /// `KILL …`.
+        kills: bool,
     },
 }
 
@@ -177,6 +179,11 @@ fn query(text: &[u8]) -> Result<Statement, Exception> {
                     format = Some(name);
                 }
             }
+            Kind::Word if token.is(text, "OUTFILE") && outfile(&text[..token.start]) => {
+                let message =
+                    "INTO OUTFILE is not allowed: this is a server's answer, not a client";
+                return Err(Exception::new(358, "INTO_OUTFILE_NOT_ALLOWED", message));
+            }
             // Totals, extremes and arrays of rows are written around the rows, piece by piece.
             Kind::Word
                 if token.is(text, "TOTALS")
@@ -197,7 +204,16 @@ fn query(text: &[u8]) -> Result<Statement, Exception> {
         format,
         piecewise: !whole && is(&["SELECT", "WITH"]),
         session_only: is(&["USE", "SET"]),
+        kills: is(&["KILL"]),
     })
+}
+
+/// `INTO` stands before `OUTFILE`.
+fn outfile(before: &[u8]) -> bool {
+    before
+        .trim_ascii_end()
+        .to_ascii_uppercase()
+        .ends_with(b"INTO")
 }
 
 fn syntax(message: &str) -> Exception {

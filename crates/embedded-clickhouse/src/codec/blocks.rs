@@ -48,7 +48,7 @@ impl<R: Read> BlockReader<R> {
             u32::from_le_bytes(head[at..at + 4].try_into().expect("four bytes")) as usize
         };
         let (packed, raw) = (size(17), size(21));
-        if packed < HEADER || packed > LARGEST || raw > LARGEST {
+        if !(HEADER..=LARGEST).contains(&packed) || raw > LARGEST {
             return Err(broken(
                 271,
                 "CANNOT_DECOMPRESS",

@@ -1,10 +1,14 @@
-//! CityHash128 of CityHash 1.0.2, the checksum of ClickHouse's compressed blocks. Later versions
-//! of CityHash give other values.
+//! `CityHash128` of `CityHash` 1.0.2, the checksum of ClickHouse's compressed blocks. Later
+//! versions of `CityHash` give other values.
+#![expect(
+    clippy::many_single_char_names,
+    reason = "the names of the published algorithm, so that one can be held against the other"
+)]
 
 const K0: u64 = 0xc3a5_c85c_97cb_3127;
 const K1: u64 = 0xb492_b66f_be98_f273;
 const K2: u64 = 0x9ae1_6a3b_2f90_404f;
-const K3: u64 = 0xc949_c7de_febe_6f55;
+const K3: u64 = 0xc949_d7c7_509e_6557;
 
 /// The hash as it stands in a block: low word, then high word, both little-endian.
 pub(crate) fn checksum(data: &[u8]) -> [u8; 16] {
@@ -191,4 +195,42 @@ fn word(data: &[u8], at: usize) -> u64 {
 
 fn half(data: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(data[at..at + 4].try_into().expect("four bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Values of the package `clickhouse-cityhash` 1.0.2.6, which wraps Google's own code:
+    /// length, first and second word.
+    #[test]
+    fn hashes_are_those_of_the_original() {
+        let vectors: [(usize, u64, u64); 20] = [
+            (0, 0x3df0_9dfc_64c0_9a2b, 0x3cb5_40c3_92e5_1e29),
+            (3, 0x3108_fa6b_1da1_6986, 0x3230_1bf0_c250_612d),
+            (7, 0x9ef9_0f69_597e_95c7, 0x4987_956c_9782_ee8f),
+            (8, 0xb6ad_7c9a_5953_432f, 0x9f0e_0210_9921_888c),
+            (9, 0x5601_ccf1_e058_519a, 0xf851_2fca_2833_3fef),
+            (15, 0x5a82_99d8_ab8f_2f47, 0x8ea0_a478_a90d_3277),
+            (16, 0x21e7_9cab_7f9c_2b79, 0xa356_15c2_3531_3f7a),
+            (17, 0x0cd5_bb13_faea_6e4c, 0x32bf_7191_78f6_bbfe),
+            (31, 0x6e4f_7032_5ec2_7ffc, 0x9a23_a7e9_f0b5_15e0),
+            (33, 0x094b_bf1d_5b6d_db61, 0x1057_2bd5_8efa_7aaf),
+            (100, 0x11d0_15d1_18ce_1f34, 0x7fb9_4259_beb9_939d),
+            (127, 0x55e0_07a5_488e_6a51, 0xbf49_bf6e_e9bb_75e3),
+            (128, 0x0c58_563b_af04_cf17, 0x4e9b_1407_7ea4_8421),
+            (143, 0x90ed_9da9_9e42_d8d6, 0xbf2f_62d7_1476_a694),
+            (144, 0x23d4_e55b_8404_250b, 0xe001_7edb_0524_65f0),
+            (145, 0x992b_3975_75e3_e447, 0x98b9_089a_1656_d1c3),
+            (200, 0xee3d_6499_026c_6ebc, 0x3859_2b6f_14cc_d4e6),
+            (256, 0xb920_30e0_aa94_4f01, 0x1b4a_abf3_3c52_66c6),
+            (300, 0x499b_9ee6_cc46_f477, 0x8e40_9f5e_6d07_86ea),
+            (1000, 0xde82_8a03_8aa5_5521, 0xb071_37e4_3cb7_2327),
+        ];
+        for (length, first, second) in vectors {
+            let byte = |index: usize| u8::try_from((index * 7 + 3) % 251).unwrap();
+            let data: Vec<u8> = (0..length).map(byte).collect();
+            assert_eq!(hash128(&data), (first, second), "{length} bytes");
+        }
+    }
 }

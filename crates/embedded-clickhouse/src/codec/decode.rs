@@ -3,6 +3,7 @@
 use std::io::{BufReader, Read};
 
 use super::blocks::BlockReader;
+use super::lz4_frames::FrameReader;
 use crate::exception::Exception;
 
 /// `Content-Encoding` of a request.
@@ -59,7 +60,7 @@ pub(crate) fn reader<'a>(
             Box::new(flate2::bufread::ZlibDecoder::new(BufReader::new(body)))
         }
         ContentEncoding::Zstd => Box::new(zstd::stream::read::Decoder::new(body)?),
-        ContentEncoding::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(BufReader::new(body))),
+        ContentEncoding::Lz4 => Box::new(FrameReader::new(body)),
     };
     Ok(if blocks {
         Box::new(BlockReader::new(BufReader::new(plain)))

@@ -2,7 +2,6 @@
 //! when it is large.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -25,7 +24,6 @@ const QUEUE: usize = 4;
 pub(crate) struct Labels {
     pub(crate) display_name: String,
     pub(crate) timezone: String,
-    pub(crate) version: String,
     pub(crate) query_id: String,
 }
 
@@ -77,7 +75,7 @@ impl Reply {
             .header("X-ClickHouse-Query-Id", printable(&labels.query_id))
             .header("X-ClickHouse-Timezone", &labels.timezone)
             .header("X-ClickHouse-Summary", summary(&self.tally));
-        if self.exception_code.is_none() {
+        if self.exception_code.is_none() && !self.format.is_empty() {
             builder = builder.header("X-ClickHouse-Format", printable(&self.format));
         }
         if let Some(code) = self.exception_code {
@@ -176,6 +174,20 @@ fn content_type(format: &str) -> &'static str {
 #[derive(Debug)]
 pub(crate) struct ClientLeft;
 
+impl<T> From<mpsc::error::SendError<T>> for ClientLeft {
+    fn from(_: mpsc::error::SendError<T>) -> Self {
+        Self
+    }
+}
+
+/// An encoder writes to memory: it does not fail.
+impl From<std::io::Error> for ClientLeft {
+    fn from(error: std::io::Error) -> Self {
+        tracing::warn!(%error, "an answer cannot be encoded");
+        Self
+    }
+}
+
 /// The writing end of an answer, on the engine's thread.
 pub(crate) struct Output {
     reply: Option<oneshot::Sender<Reply>>,
@@ -220,7 +232,7 @@ impl Output {
     /// Takes the next bytes of the answer; waits for a slow client.
     pub(crate) fn write(&mut self, data: &[u8]) -> Result<(), ClientLeft> {
         for part in data.chunks(PIECE_BYTES) {
-            self.encoder.write(part).map_err(|_| ClientLeft)?;
+            self.encoder.write(part)?;
             if self.encoder.ready() >= PIECE_BYTES && !self.wait_end {
                 let piece = self.encoder.take();
                 self.send(piece)?;
@@ -239,15 +251,12 @@ impl Output {
                 guard: None,
             };
             let tag = Some(self.tag.clone());
-            reply
-                .send(self.head(200, None, tag, body))
-                .map_err(|_| ClientLeft)?;
+            let head = self.head(200, None, tag, body);
+            reply.send(head).or(Err(ClientLeft))?;
             self.pieces = Some(sender);
         }
         let pieces = self.pieces.as_ref().ok_or(ClientLeft)?;
-        pieces
-            .blocking_send(Piece::Data(piece.into()))
-            .map_err(|_| ClientLeft)
+        Ok(pieces.blocking_send(Piece::Data(piece.into()))?)
     }
 
     fn head(&self, status: u16, code: Option<i32>, tag: Option<String>, body: AnswerBody) -> Reply {
@@ -265,14 +274,14 @@ impl Output {
     /// Ends the answer.
     pub(crate) fn finish(mut self) -> Result<(), ClientLeft> {
         let encoder = std::mem::replace(&mut self.encoder, Encoder::Identity(Vec::new()));
-        let rest = encoder.finish().map_err(|_| ClientLeft)?;
+        let rest = encoder.finish()?;
         if let Some(reply) = self.reply.take() {
             let head = self.head(200, None, None, AnswerBody::whole(rest));
-            return reply.send(head).map_err(|_| ClientLeft);
+            return reply.send(head).or(Err(ClientLeft));
         }
         self.send(rest)?;
         let pieces = self.pieces.as_ref().ok_or(ClientLeft)?;
-        pieces.blocking_send(Piece::End).map_err(|_| ClientLeft)
+        Ok(pieces.blocking_send(Piece::End)?)
     }
 
     /// Says what went wrong: as the answer, or behind what was sent already, in which case the
@@ -280,15 +289,15 @@ impl Output {
     pub(crate) fn fail(mut self, exception: &Exception) -> Result<(), ClientLeft> {
         if let Some(reply) = self.reply.take() {
             let failed = Reply::failed(exception, self.encoding, &self.version);
-            return reply.send(failed).map_err(|_| ClientLeft);
+            return reply.send(failed).or(Err(ClientLeft));
         }
         let text = exception.body(&self.version);
         let (tag, length) = (&self.tag, text.len());
         let block =
             format!("\r\n__exception__\r\n{tag}\r\n{text}\r\n{length} {tag}\r\n__exception__\r\n");
         let mut encoder = std::mem::replace(&mut self.encoder, Encoder::Identity(Vec::new()));
-        encoder.write(block.as_bytes()).map_err(|_| ClientLeft)?;
-        let rest = encoder.finish().map_err(|_| ClientLeft)?;
+        encoder.write(block.as_bytes())?;
+        let rest = encoder.finish()?;
         self.send(rest)
     }
 }
@@ -358,12 +367,6 @@ impl AnswerBody {
 #[derive(Debug, thiserror::Error)]
 #[error("the statement failed in the middle of its answer")]
 pub(crate) struct BrokenOff;
-
-impl From<Infallible> for BrokenOff {
-    fn from(never: Infallible) -> Self {
-        match never {}
-    }
-}
 
 impl Body for AnswerBody {
     type Data = Bytes;

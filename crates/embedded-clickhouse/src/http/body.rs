@@ -18,7 +18,7 @@ const AHEAD_BYTES: usize = 1 << 20;
 /// Pieces under way to the engine; hyper's are up to 400 KiB.
 const QUEUE: usize = 4;
 /// As a server's `http_receive_timeout`, but patient with a client that waits for its own source.
-const SILENCE: Duration = Duration::from_secs(300);
+const SILENCE: Duration = Duration::from_mins(5);
 /// What is read and thrown away so that a client that sends on gets to read the error.
 const DISCARD_BYTES: usize = 256 << 20;
 

@@ -11,11 +11,12 @@ use crate::codec::encode::AnswerEncoding;
 use crate::exception::Exception;
 
 /// `default_session_timeout` and `max_session_timeout` of a server.
-const SESSION_TIMEOUT: Duration = Duration::from_secs(60);
-const MAX_SESSION_TIMEOUT: Duration = Duration::from_secs(3600);
+const SESSION_TIMEOUT: Duration = Duration::from_mins(1);
+const MAX_SESSION_TIMEOUT: Duration = Duration::from_hours(1);
 
 /// What the client wants, without the body.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the URL")]
 pub(crate) struct Request {
     /// GET and HEAD may only read.
     pub(crate) reads_only: bool,
@@ -30,8 +31,6 @@ pub(crate) struct Request {
     pub(crate) settings: Vec<(String, String)>,
     /// `param_*`.
     pub(crate) parameters: Vec<(String, String)>,
-    /// Parameters about external tables, `<table>_format|types|structure`, kept until the parts
-    /// of the body are known.
     pub(crate) session: Option<SessionRequest>,
     pub(crate) content_encoding: ContentEncoding,
     pub(crate) decompress: bool,
