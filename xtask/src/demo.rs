@@ -81,17 +81,26 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     let exact = load.verdict(&visible)?;
 
     explain(&servers, &fleet, &config, arguments.keep);
+    let mut wrong = Vec::new();
     if !arguments.keep {
-        fleet.stop()?;
+        wrong = fleet.stop()?;
         servers.clickhouse.stop()?;
         servers.kafka.stop()?;
     }
+    let good = exact && wrong.is_empty();
+    if !good {
+        wrong.extend(fleet.logs());
+        screen::line(&format!(
+            "demo   look at: {}",
+            wrong.join("\n                ")
+        ));
+    }
     screen::line(&format!(
         "demo: {}, {}",
-        if exact { "ok" } else { "FAILED" },
+        if good { "ok" } else { "FAILED" },
         seconds(begun)
     ));
-    Ok(exact)
+    Ok(good)
 }
 
 /// What the instances need.
@@ -204,7 +213,7 @@ fn watch(
 
 fn explain(servers: &Servers, fleet: &Fleet, config: &Path, keep: bool) {
     if !keep {
-        screen::line("demo   all is stopped now; `cargo xtask demo --keep` leaves it running");
+        screen::line("demo   now all is stopped; `cargo xtask demo --keep` leaves it running");
         return;
     }
     let url = servers.clickhouse.url();

@@ -137,26 +137,33 @@ impl Fleet {
         Ok(member.id.clone())
     }
 
-    /// All at once, so that nobody takes over the partitions of those who leave first.
-    pub(super) fn stop(&self) -> Result<()> {
+    /// Drains all at once, so that nobody takes over the partitions of those who leave first.
+    /// Returns what went wrong.
+    pub(super) fn stop(&self) -> Result<Vec<String>> {
         for member in &self.members {
             member.process.terminate();
         }
-        for member in &self.members {
-            let status = member.process.stop(STOP_GRACE)?;
-            if !status.success() {
-                bail!(
-                    "{} ended with {status}\n{}",
-                    member.id,
-                    member.process.log_tail()
-                );
+        let mut wrong = Vec::new();
+        for Member { id, process, .. } in &self.members {
+            // A second SIGTERM would tell it not to drain: wait first, then use force.
+            match process.wait_exit(STOP_GRACE) {
+                Some(status) if status.success() => {}
+                Some(status) => wrong.push(format!("{id} ended with {status}")),
+                None => wrong.push(format!("{id} did not drain: {}", process.kill()?)),
             }
         }
-        Ok(())
+        Ok(wrong)
     }
 
     pub(super) fn url(&self, index: usize) -> String {
         format!("http://127.0.0.1:{}", self.members[index].port)
+    }
+
+    pub(super) fn logs(&self) -> Vec<String> {
+        self.members
+            .iter()
+            .map(|member| member.process.log().display().to_string())
+            .collect()
     }
 
     pub(super) fn log_tails(&self) -> String {

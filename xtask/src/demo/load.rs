@@ -59,6 +59,9 @@ impl Load {
             bail!("the load has no verdict\n{}", self.process.log_tail());
         };
         screen::line("");
+        for sample in samples(&verdict) {
+            screen::line(&sample);
+        }
         for line in lines(&verdict, rows) {
             screen::line(&line);
         }
@@ -82,6 +85,23 @@ fn find(text: &str) -> Option<Value> {
             (_, verdict @ Value::Object(_)) => Some(verdict.clone()),
             _ => None,
         })
+}
+
+/// Some of what is wrong.
+fn samples(verdict: &Value) -> Vec<String> {
+    let samples = verdict["samples"].as_array().into_iter().flatten().take(10);
+    samples
+        .map(|sample| {
+            let text = |key: &str| sample[key].as_str().unwrap_or("-");
+            format!(
+                "{} {}: expected {} found {}",
+                text("table"),
+                text("wrong"),
+                text("expected"),
+                text("found")
+            )
+        })
+        .collect()
 }
 
 fn lines(verdict: &Value, rows: &Rows) -> Vec<String> {

@@ -128,14 +128,14 @@ fn brief(rate: u64, fleet: &[Status], rows: &Rows) -> String {
         .map(|one| match (one.answers, one.ready) {
             (false, _) => format!("{} away", one.id),
             (true, true) => format!("{} {} partitions", one.id, one.partitions),
-            (true, false) => format!("{} not ready", one.id),
+            (true, false) => format!("{} not ready ({})", one.id, one.reasons),
         })
         .collect();
+    let letters: u64 = rows.letters.iter().map(|(_, count)| count).sum();
+    let total = rows.total();
     format!(
-        "{} rows, {rate}/s; {}; dead letters: {}",
-        rows.total(),
-        instances.join(", "),
-        letters(rows)
+        "{total} rows, {rate}/s; {}; {letters} dead letters",
+        instances.join(", ")
     )
 }
 
