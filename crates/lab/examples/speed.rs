@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         generator.message(number, &mut message);
         bytes += message.payload().map_or(0, <[u8]>::len);
     }
-    let (elapsed, used) = (start.elapsed(), cpu() - before);
+    let (elapsed, used) = (start.elapsed(), cpu().saturating_sub(before));
     writeln!(
         out,
         "made {messages} messages, {bytes} bytes: {elapsed:.2?}, {used:.2?} of one core"
@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let (start, before) = (Instant::now(), cpu());
     let expected = Expected::of(&generator)?;
-    let (elapsed, used) = (start.elapsed(), cpu() - before);
+    let (elapsed, used) = (start.elapsed(), cpu().saturating_sub(before));
     let memory = Process::look(std::process::id()).map_or(0, |process| process.rss_bytes >> 20);
     writeln!(
         out,

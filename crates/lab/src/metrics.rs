@@ -79,15 +79,12 @@ impl Metrics {
 }
 
 fn read_sample(line: &str) -> Option<(String, Labels, f64)> {
-    let (name, labels, rest) = match line.find('{') {
-        Some(open) => {
-            let (labels, rest) = read_labels(&line[open + 1..])?;
-            (&line[..open], labels, rest)
-        }
-        None => {
-            let (name, rest) = line.split_once(' ')?;
-            (name, Labels::new(), rest)
-        }
+    let (name, labels, rest) = if let Some(open) = line.find('{') {
+        let (labels, rest) = read_labels(&line[open + 1..])?;
+        (&line[..open], labels, rest)
+    } else {
+        let (name, rest) = line.split_once(' ')?;
+        (name, Labels::new(), rest)
     };
     let value = rest.split_whitespace().next()?;
     let value = match value {

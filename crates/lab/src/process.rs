@@ -55,7 +55,7 @@ mod tests {
         let before = Process::look(pid).expect("this process lives");
         let block = vec![1_u8; 64 << 20];
         let after = Process::look(pid).expect("this process lives");
-        assert!(block.iter().any(|byte| *byte == 1));
+        assert!(block.contains(&1));
         assert!(
             after.rss_bytes >= before.rss_bytes + (60 << 20),
             "{before:?} {after:?}"

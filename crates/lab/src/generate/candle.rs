@@ -109,7 +109,7 @@ pub(super) fn draft(source: Source<'_>, message: &mut Message) {
     let draft = &mut message.draft;
     let symbol = &message.key;
     draft.put(names.symbol, Some(SYMBOL), Written::Text, |out| {
-        out.extend_from_slice(symbol)
+        out.extend_from_slice(symbol);
     });
     draft.text("timeframe", TIMEFRAME, timeframe);
     if shape.one_in(12) {
@@ -120,7 +120,7 @@ pub(super) fn draft(source: Source<'_>, message: &mut Message) {
             TimeStyle::East(60),
         ]);
         draft.put("timestamp", Some(TIMESTAMP), Written::Text, |out| {
-            push_time(out, start, style)
+            push_time(out, start, style);
         });
     } else {
         draft.put(names.time, Some(TIMESTAMP), Written::Bare, |out| {
@@ -203,13 +203,13 @@ fn historical(
         TimeStyle::Offset
     };
     draft.put("start_time", Some(START_TIME), Written::Text, |out| {
-        push_time(out, start, style)
+        push_time(out, start, style);
     });
     if values.one_in(20) {
         draft.null("end_time");
     } else {
         draft.put("end_time", Some(END_TIME), Written::Text, |out| {
-            push_time(out, start + length, style)
+            push_time(out, start + length, style);
         });
     }
     draft.text("source", SOURCE, "polygon_historical");

@@ -88,20 +88,20 @@ impl Draft {
 
     pub(crate) fn text(&mut self, key: &'static str, column: usize, value: &str) {
         self.put(key, Some(column), Written::Text, |out| {
-            out.extend_from_slice(value.as_bytes())
+            out.extend_from_slice(value.as_bytes());
         });
     }
 
     pub(crate) fn null(&mut self, key: &'static str) {
         self.put(key, None, Written::Bare, |out| {
-            out.extend_from_slice(b"null")
+            out.extend_from_slice(b"null");
         });
     }
 
     /// Adds a field of no column.
     pub(crate) fn extra(&mut self, key: &'static str, written: Written, value: &str) {
         self.put(key, None, written, |out| {
-            out.extend_from_slice(value.as_bytes())
+            out.extend_from_slice(value.as_bytes());
         });
     }
 
@@ -125,22 +125,19 @@ impl Draft {
         let start = self.text.len();
         self.text.extend_from_slice(value);
         let text = start..self.text.len();
-        match self.field_of(column) {
-            Some(index) => {
-                let field = &mut self.fields[index];
-                field.written = written;
-                field.text = text;
-            }
-            None => {
-                let place = Place::Top;
-                self.fields.push(Field {
-                    key,
-                    written,
-                    place,
-                    column: Some(column),
-                    text,
-                });
-            }
+        if let Some(index) = self.field_of(column) {
+            let field = &mut self.fields[index];
+            field.written = written;
+            field.text = text;
+        } else {
+            let place = Place::Top;
+            self.fields.push(Field {
+                key,
+                written,
+                place,
+                column: Some(column),
+                text,
+            });
         }
     }
 

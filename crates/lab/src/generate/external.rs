@@ -87,7 +87,7 @@ pub(super) fn draft(source: Source<'_>, message: &mut Message) {
     {
         // Of no use for these kinds: their time is in the data.
         draft.put("timestamp", None, Written::Text, |out| {
-            push_time(out, ms + 7_000, TimeStyle::Zulu)
+            push_time(out, ms + 7_000, TimeStyle::Zulu);
         });
     }
     draft.extra("version", Written::Text, "1.0.0");
@@ -128,10 +128,10 @@ impl Data<'_> {
         let seconds = which.one_in(8);
         draft.put("date", Some(3), Written::Text, |out| push_date(out, ms));
         draft.put("time", Some(4), Written::Text, |out| {
-            push_hours(out, ms, seconds)
+            push_hours(out, ms, seconds);
         });
         draft.put("", Some(0), Written::Nowhere, |out| {
-            push_time(out, ms, TimeStyle::Naive)
+            push_time(out, ms, TimeStyle::Naive);
         });
         draft.text("currency", 1, CURRENCIES[currency as usize]);
         draft.text("event", 2, which.pick::<&str>(&PUBLICATIONS));
@@ -180,7 +180,7 @@ impl Data<'_> {
         match values.below(16) {
             0 => draft.null("value"),
             1 => draft.put("value", Some(3), Written::Bare, |out| {
-                push_python_float(out, 2.785e17)
+                push_python_float(out, 2.785e17);
             }),
             lot => {
                 let written = if lot < 6 {
@@ -190,7 +190,7 @@ impl Data<'_> {
                 };
                 let value = u64::from(values.below(3_000_000));
                 draft.put("value", Some(3), written, |out| {
-                    push_price(out, values, value, 3)
+                    push_price(out, values, value, 3);
                 });
             }
         }
@@ -211,7 +211,7 @@ impl Data<'_> {
         draft.text("name", 2, name);
         draft.text("symbol", 3, symbol);
         draft.put("price_usd", Some(4), Written::Bare, |out| {
-            push_price(out, values, price, digits)
+            push_price(out, values, price, digits);
         });
         draft.put("price_change_24h", Some(5), Written::Bare, |out| {
             out.push(b'-');
@@ -232,7 +232,7 @@ impl Data<'_> {
             },
         );
         draft.put("community_score", Some(8), Written::Bare, |out| {
-            push_price(out, values, 64_125, 3)
+            push_price(out, values, 64_125, 3);
         });
         if values.one_in(4) {
             draft.null("twitter_followers");
@@ -278,10 +278,10 @@ impl Data<'_> {
         // The text is a column of its own, so copies must repeat it.
         let style = any_style(which);
         draft.put("timestamp", Some(4), Written::Text, |out| {
-            push_time(out, ms, style)
+            push_time(out, ms, style);
         });
         draft.put("", Some(0), Written::Nowhere, |out| {
-            push_time(out, ms, style)
+            push_time(out, ms, style);
         });
         u32::try_from(ms / 1_000 % 10_007).expect("a small remainder")
     }
@@ -299,11 +299,11 @@ impl Data<'_> {
         draft.text("symbol", 0, symbol);
         draft.text("name", 2, name);
         draft.put("price", Some(3), Written::Bare, |out| {
-            push_price(out, values, price, 2)
+            push_price(out, values, price, 2);
         });
         draft.text("currency", 4, "USD");
         draft.put("change_percent", Some(5), Written::Bare, |out| {
-            push_artefact(out, values, price, 4)
+            push_artefact(out, values, price, 4);
         });
         draft.put("volume", Some(6), Written::Bare, |out| {
             write!(out, "{}", values.next() >> 20).expect("writing to memory");
@@ -331,10 +331,10 @@ impl Data<'_> {
         key.extend_from_slice(b"market_sessions");
         let style = any_style(which);
         draft.put("current_utc_time", Some(1), Written::Text, |out| {
-            push_time(out, ms, style)
+            push_time(out, ms, style);
         });
         draft.put("", Some(0), Written::Nowhere, |out| {
-            push_time(out, ms, style)
+            push_time(out, ms, style);
         });
         let &(number, sessions) = values.pick(&SESSIONS);
         draft.put("active_sessions_count", Some(2), Written::Bare, |out| {
@@ -356,7 +356,7 @@ fn metadata_time(draft: &mut Draft, column: usize, ms: i64, shape: &mut Chance) 
     draft.go_to(Place::Metadata);
     let style = any_style(shape);
     draft.put("timestamp", Some(column), Written::Text, |out| {
-        push_time(out, ms, style)
+        push_time(out, ms, style);
     });
 }
 

@@ -108,7 +108,6 @@ impl Flaw {
         match self {
             // Cut inside a number or a literal, the rest of it is no JSON either.
             Self::Truncated => &["truncated", "not_json"],
-            Self::Syntax => &["not_json"],
             Self::TrailingBytes => &["trailing_bytes", "invalid_utf8"],
             Self::NotAnObject => &["not_an_object", "truncated", "not_json"],
             Self::Garbage => &["invalid_utf8", "not_json", "not_an_object"],
@@ -117,7 +116,7 @@ impl Flaw {
             Self::DeepNesting => &["too_deep"],
             Self::InvalidUtf8 => &["invalid_utf8"],
             Self::ControlCharacter => &["control_character"],
-            Self::BadEscape => &["not_json"],
+            Self::Syntax | Self::BadEscape => &["not_json"],
             Self::MissingRequired | Self::NullRequired => &["missing_field"],
             Self::EmptyRequired => &["empty_field"],
             Self::WrongType => &["wrong_type"],

@@ -71,10 +71,10 @@ pub(super) fn draft(source: Source<'_>, message: &mut Message) {
         _ => Dialect::Historical,
     };
     let spread = instrument.price / 50 + 2;
-    let drift = values.next() % spread;
+    let above = values.next() % spread;
     let tick = Tick {
         ms,
-        price: (instrument.price - spread / 2 + drift, instrument.digits),
+        price: (instrument.price - spread / 2 + above, instrument.digits),
         ask_over: u64::from(values.between(1, 30)),
         volume: (dialect != Dialect::Websocket).then(|| values.below(4_000)),
         exchange: (dialect != Dialect::Historical).then(|| values.between(1, 400)),
@@ -118,7 +118,7 @@ fn websocket(
     put_symbol(draft, "symbol", symbol);
     put_prices(tick, draft, ["bid", "ask"], Written::Bare, values);
     draft.put("timestamp", None, Written::Bare, |out| {
-        push_time(out, tick.ms, TimeStyle::Millis)
+        push_time(out, tick.ms, TimeStyle::Millis);
     });
     put_time(tick, draft, "timestamp_ms", TimeStyle::Millis);
     put_optional(
@@ -233,7 +233,7 @@ fn shadow(draft: &mut Draft, shape: &mut Chance) {
 
 fn put_symbol(draft: &mut Draft, key: &'static str, symbol: &[u8]) {
     draft.put(key, Some(SYMBOL), Written::Text, |out| {
-        out.extend_from_slice(symbol)
+        out.extend_from_slice(symbol);
     });
 }
 
@@ -244,7 +244,7 @@ fn put_time(tick: &Tick<'_>, draft: &mut Draft, key: &'static str, style: TimeSt
         Written::Text
     };
     draft.put(key, Some(TIMESTAMP), written, |out| {
-        push_time(out, tick.ms, style)
+        push_time(out, tick.ms, style);
     });
 }
 
@@ -257,7 +257,7 @@ fn put_prices(
 ) {
     let (bid, digits) = tick.price;
     draft.put(keys[0], Some(BID), written, |out| {
-        push_price(out, values, bid, digits)
+        push_price(out, values, bid, digits);
     });
     draft.put(keys[1], Some(ASK), written, |out| {
         push_price(out, values, bid + tick.ask_over, digits);

@@ -71,8 +71,7 @@ fn rounded(digits: &[u8], keep: usize, limit: i128) -> Option<i128> {
 fn exponent(text: &[u8]) -> Option<i64> {
     let (sign, digits) = match text {
         [b'-', rest @ ..] => (-1, rest),
-        [b'+', rest @ ..] => (1, rest),
-        rest => (1, rest),
+        [b'+', rest @ ..] | rest => (1, rest),
     };
     if digits.is_empty() {
         return None;

@@ -136,7 +136,6 @@ impl<'a> Way<'a> {
         loop {
             let Setting { fault, epoch } = *self.setting.borrow_and_update();
             match fault {
-                Fault::Pass => return self.write(piece).await,
                 Fault::Refuse => return Err(End::Reset),
                 Fault::Reset if self.shared.take_cut() => return Err(End::Reset),
                 Fault::BlackHole => {
@@ -159,7 +158,9 @@ impl<'a> Way<'a> {
                 {
                     return Err(End::Cut);
                 }
-                Fault::Reset
+                // Another direction, or none of the cuts left.
+                Fault::Pass
+                | Fault::Reset
                 | Fault::CutAfter { .. }
                 | Fault::CutAnswer
                 | Fault::CutInsertAnswer { .. } => return self.write(piece).await,

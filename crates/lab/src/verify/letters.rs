@@ -40,31 +40,28 @@ pub(super) async fn compare(
             let times = found.entry(hash).or_insert(0);
             *times += 1;
             let reason = letter.reason;
-            match expected.letters().get(&hash) {
-                Some(planted) => {
-                    if *times > planted.expected {
-                        verdict.duplicates += 1;
-                    }
-                    verdict.misnamed += u64::from(!planted.flaw.reasons().contains(&&*reason));
-                    *reasons
-                        .entry((planted.flaw.to_string(), reason))
-                        .or_default() += 1;
+            if let Some(planted) = expected.letters().get(&hash) {
+                if *times > planted.expected {
+                    verdict.duplicates += 1;
                 }
-                None => {
-                    verdict.unexpected += 1;
-                    if strangers.len() < SAMPLES {
-                        let payload = String::from_utf8_lossy(&letter.payload);
-                        let payload: String = payload.chars().take(300).collect();
-                        strangers.push(Sample {
-                            table: "dead_letters".to_owned(),
-                            wrong: Wrong::Unexpected,
-                            message: None,
-                            origin: Some(String::from_utf8_lossy(letter.origin).into_owned()),
-                            position: Some(letter.position),
-                            expected: String::new(),
-                            found: format!("{reason}: {payload}"),
-                        });
-                    }
+                verdict.misnamed += u64::from(!planted.flaw.reasons().contains(&&*reason));
+                *reasons
+                    .entry((planted.flaw.to_string(), reason))
+                    .or_default() += 1;
+            } else {
+                verdict.unexpected += 1;
+                if strangers.len() < SAMPLES {
+                    let payload = String::from_utf8_lossy(&letter.payload);
+                    let payload: String = payload.chars().take(300).collect();
+                    strangers.push(Sample {
+                        table: "dead_letters".to_owned(),
+                        wrong: Wrong::Unexpected,
+                        message: None,
+                        origin: Some(String::from_utf8_lossy(letter.origin).into_owned()),
+                        position: Some(letter.position),
+                        expected: String::new(),
+                        found: format!("{reason}: {payload}"),
+                    });
                 }
             }
             Ok::<(), ServerError>(())

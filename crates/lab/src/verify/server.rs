@@ -61,7 +61,7 @@ pub(crate) fn http_client() -> reqwest::Client {
     reqwest::Client::builder()
         .no_proxy()
         .connect_timeout(Duration::from_secs(5))
-        .read_timeout(Duration::from_secs(120))
+        .read_timeout(Duration::from_mins(2))
         .build()
         .expect("a client without files or certificates can be built")
 }

@@ -120,7 +120,7 @@ fn payloads_say_what_the_model_reads() {
 }
 
 /// Payload and row of the first message of a kind whose payload has this piece.
-fn find(kind: Kind, piece: &str) -> (String, String) {
+fn find(kind: Kind, piece: &str) -> Option<(String, String)> {
     let mut plan = Plan::new(5, 20_000, START_MS);
     plan.mix = Mix::only(kind);
     let generator = Generator::try_new(plan).expect("sound");
@@ -133,16 +133,19 @@ fn find(kind: Kind, piece: &str) -> (String, String) {
             let row = row.into_iter().map(|(name, value)| {
                 format!("{name}={}", value.unwrap_or_else(|| "NULL".to_owned()))
             });
-            return (payload, row.collect::<Vec<_>>().join("|"));
+            return Some((payload, row.collect::<Vec<_>>().join("|")));
         }
     }
-    panic!("no such message of {kind}");
+    None
 }
 
 #[test]
 fn rows_are_as_worked_out_by_hand() {
     for (kind, piece, payload, row) in BY_HAND {
-        assert_eq!(find(kind, piece), (payload.to_owned(), row.to_owned()));
+        assert_eq!(
+            find(kind, piece),
+            Some((payload.to_owned(), row.to_owned()))
+        );
     }
 }
 

@@ -153,8 +153,8 @@ async fn a_cut_lets_exactly_so_many_bytes_pass() {
         let mut received = Vec::new();
         let sending = async {
             // The cut may come while writing.
-            let _cut = to.write_all(&[7; 300_000]).await;
-            std::future::pending::<()>().await
+            let _cut = to.write_all(&vec![7; 300_000]).await;
+            std::future::pending::<()>().await;
         };
         tokio::select! {
             () = sending => {}
@@ -182,7 +182,9 @@ async fn throttling_and_delay_cost_time() {
         bytes_per_second: 100_000,
     });
     let start = Instant::now();
-    round_trip(&mut stream, &[1; 20_000]).await.expect("echo");
+    round_trip(&mut stream, &vec![1; 20_000])
+        .await
+        .expect("echo");
     assert!(
         start.elapsed() >= Duration::from_millis(190),
         "{:?}",

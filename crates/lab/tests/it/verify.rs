@@ -1,13 +1,14 @@
 //! The verdict sees every way in which a table can be wrong.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Duration;
 
 use data_bridge_lab::fake_clickhouse::{Answer, FakeClickHouse};
 use data_bridge_lab::generate::{Generator, Message, Role};
 use data_bridge_lab::model::Expected;
 use data_bridge_lab::plan::{Kind, Plan};
 use data_bridge_lab::verify::{Server, Verdict, Wrong, verify, wait_until_complete};
-use std::time::Duration;
 
 const START_MS: i64 = 1_760_000_000_000;
 
@@ -52,10 +53,10 @@ fn world() -> World {
         generator.message(number, &mut message);
         if let Role::Bad(flaw) = message.role {
             let hex = |bytes: &[u8]| {
-                bytes
-                    .iter()
-                    .map(|byte| format!("{byte:02X}"))
-                    .collect::<String>()
+                bytes.iter().fold(String::new(), |mut text, byte| {
+                    write!(text, "{byte:02X}").expect("writing to memory");
+                    text
+                })
             };
             letters.push(format!(
                 "kafka:{}:{}\t{number}\t{}\t{}\t{}\t{}",
