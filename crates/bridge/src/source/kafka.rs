@@ -342,7 +342,8 @@ impl KafkaSource {
             self.pass_control_records(&client, events);
         }
         let topics = self.topics.iter().map(String::as_str).collect::<Vec<_>>();
-        self.watch.turn(&client, &topics, now);
+        let ids = self.watch.turn(&client, &topics, now);
+        self.membership.compare(&mut self.lanes, &ids, events);
     }
 
     fn take_notice(&mut self, client: &Arc<Client>, notice: Notice, events: &mut Vec<Event>) {

@@ -92,6 +92,7 @@ fn an_added_partition_is_read_from_its_beginning() {
     first.close();
     // Also while nobody is there to see it.
     add_partitions(topic, 4);
+    let sends = Sends::new();
     sends.these(topic, 3, 0..10);
     let second = Member::join("b", &config, &board);
     board.wait("the fourth is read", |view| {

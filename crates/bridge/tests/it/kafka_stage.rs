@@ -194,7 +194,7 @@ pub(crate) struct Member {
 #[derive(Clone, Debug)]
 pub(crate) struct Manners {
     pub(crate) commits: bool,
-    /// Pauses and resumes all lanes in turn after so many fetches.
+    /// Pauses all lanes after so many fetches that brought something, resumes them after as many.
     pub(crate) toggle_every: Option<u32>,
     /// Most records of one fetch.
     pub(crate) batch: usize,
@@ -336,15 +336,14 @@ impl Driver {
             }
             let Manners { wait, batch, .. } = self.manners;
             self.source.fetch(wait, batch, &mut events);
+            let brings = |event: &Event| matches!(event, Event::Fetched { .. });
+            self.turns += u32::from(self.is_paused || events.iter().any(brings));
             for event in events.drain(..) {
                 self.take(event);
             }
-            self.turns += 1;
-            if self
-                .manners
-                .toggle_every
-                .is_some_and(|every| self.turns % every == 0)
-            {
+            let every = self.manners.toggle_every;
+            if every.is_some_and(|every| self.turns >= every) {
+                self.turns = 0;
                 self.pause(!self.is_paused);
             }
             self.commit();

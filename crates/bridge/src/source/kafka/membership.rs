@@ -5,7 +5,7 @@
 //! between two batch calls: for an assignment once the starts are known and committed, for a
 //! revocation once the driver has released the lanes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -190,6 +190,30 @@ impl Membership {
         end_of(partitions, lanes, events);
         let answer = self.assignment.give_back(client, partitions);
         self.answered(answer.err().map(|trouble| trouble.text));
+    }
+
+    /// Ends lanes whose topic was deleted and made anew: librdkafka reads on in the new topic, at
+    /// the old topic's offset. They begin anew once the driver has released them.
+    pub(super) fn compare(
+        &mut self,
+        lanes: &mut Lanes,
+        ids: &BTreeMap<String, String>,
+        events: &mut Vec<Event>,
+    ) {
+        let mut ended = Vec::new();
+        for lane in lanes.iter_mut().filter(|lane| lane.state != State::Ending) {
+            let then = lane.mark.topic_id.as_ref();
+            let now = ids.get(&*lane.partition.topic);
+            if then.is_some() && now.is_some() && then != now {
+                tracing::warn!(lane = %lane.id, partition = %lane.partition,
+                    "the topic was made anew");
+                lane.state = State::Ending;
+                ended.push(lane.id);
+            }
+        }
+        if !ended.is_empty() {
+            events.push(Event::Revoked { lanes: ended });
+        }
     }
 
     /// The driver is done with lanes that were revoked.

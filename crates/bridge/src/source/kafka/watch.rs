@@ -1,5 +1,6 @@
 //! Whether the cluster answers, and which topics are missing.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::client::{Asked, Client, Code, Trouble};
@@ -42,10 +43,17 @@ impl Watch {
     }
 
     /// Takes the answer to the last question and asks the next when it is time; never waits.
-    pub(super) fn turn(&mut self, client: &Client, topics: &[&str], now: Instant) {
+    /// Answers with the topics that exist and their ids, when there is news of them.
+    pub(super) fn turn(
+        &mut self,
+        client: &Client,
+        topics: &[&str],
+        now: Instant,
+    ) -> BTreeMap<String, String> {
+        let mut ids = BTreeMap::new();
         if let Some(asked) = &self.asked {
             let Some(answer) = asked.topics(Duration::ZERO) else {
-                return;
+                return ids;
             };
             self.asked = None;
             match answer {
@@ -61,7 +69,10 @@ impl Watch {
                             Some(trouble) => {
                                 self.error = Some(format!("topic {}: {trouble}", topic.name));
                             }
-                            None => self.sightings.present(&topic.name, topic.id.as_deref()),
+                            None => {
+                                self.sightings.present(&topic.name, topic.id.as_deref());
+                                ids.extend(topic.id.map(|id| (topic.name, id)));
+                            }
                         }
                     }
                 }
@@ -76,6 +87,7 @@ impl Watch {
         if self.next.is_none_or(|next| next <= now) && !topics.is_empty() {
             self.asked = Some(client.ask_topics(topics, WITHIN));
         }
+        ids
     }
 
     /// A broker has answered.
