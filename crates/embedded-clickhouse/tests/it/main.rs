@@ -1,0 +1,3 @@
+//! The embedded ClickHouse from outside.
+
+mod native_round_trip;
