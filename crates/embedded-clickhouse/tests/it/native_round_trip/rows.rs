@@ -18,7 +18,16 @@ pub(super) enum Value {
     Map(Vec<(Vec<u8>, Vec<u8>)>),
 }
 
-/// SplitMix64: the same numbers everywhere.
+impl Value {
+    fn entries(&self) -> Vec<(&[u8], &[u8])> {
+        match self {
+            Self::Map(entries) => entries.iter().map(|(k, v)| (&k[..], &v[..])).collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// `SplitMix64`: the same numbers everywhere.
 pub(super) struct Random(pub(super) u64);
 
 impl Random {
@@ -144,11 +153,7 @@ fn random_value(column: &Column, random: &mut Random) -> Value {
 
 /// Calls with the cells of a row.
 pub(super) fn with_cells<T>(row: &[Value], call: impl FnOnce(&[Cell<'_>]) -> T) -> T {
-    let entries = |value| match value {
-        &Value::Map(ref entries) => entries.iter().map(|(k, v)| (&k[..], &v[..])).collect(),
-        _ => Vec::new(),
-    };
-    let maps: Vec<Vec<(&[u8], &[u8])>> = row.iter().map(entries).collect();
+    let maps: Vec<Vec<(&[u8], &[u8])>> = row.iter().map(Value::entries).collect();
     let cells: Vec<Cell<'_>> = row
         .iter()
         .zip(&maps)
@@ -209,10 +214,9 @@ pub(super) fn answer(column: &Column, value: &Value) -> String {
         Value::Float(value) => value.to_bits().to_string(),
         Value::Map(entries) => {
             assert_eq!(column.kind, ColumnType::TextMap);
-            entries
-                .iter()
-                .map(|(key, value)| format!("{}:{},", hex(key), hex(value)))
-                .collect()
+            let entry =
+                |(key, value): &(Vec<u8>, Vec<u8>)| [&hex(key), ":", &hex(value), ","].concat();
+            entries.iter().map(entry).collect()
         }
     }
 }

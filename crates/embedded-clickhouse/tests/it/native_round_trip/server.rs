@@ -13,7 +13,7 @@ use embedded_clickhouse::{Options, serve};
 use tokio::sync::oneshot;
 
 /// Longest wait for an answer that normally takes milliseconds.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A server with a folder of its own; stopped when dropped.
 pub(super) struct Server {
