@@ -31,10 +31,16 @@ impl Batches {
         self.held.remove(&batch)
     }
 
-    /// Cuts a batch that was refused in two at row `at`.
+    /// Cuts a batch in two at row `at`: one that was refused, or one too large for an insert.
     pub(super) fn split(&mut self, batch: BatchId, at: u32, left: BatchId, right: BatchId) {
-        let Some(Rows::Again(block, rows)) = self.held.remove(&batch) else {
-            unreachable!("batch {batch} is split after a writer gave it back")
+        let (block, rows) = match self.held.remove(&batch) {
+            Some(Rows::Again(block, rows)) => (block, rows),
+            Some(Rows::Fresh(mut block)) => {
+                block.sort();
+                let rows = 0..block.rows();
+                (Arc::from(block), rows)
+            }
+            None => unreachable!("batch {batch} is split while no writer has it"),
         };
         let middle = rows.start + at;
         self.held

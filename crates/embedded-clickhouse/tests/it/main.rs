@@ -15,6 +15,7 @@ mod durability;
 mod errors;
 mod formats;
 mod load;
+mod native_round_trip;
 mod server;
 mod sessions;
 mod start;
