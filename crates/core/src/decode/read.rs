@@ -10,7 +10,7 @@ use super::plan::{ColumnPlan, DecimalPlan, Input, Plan, Read, Slot};
 use super::scanner::{Kind, Raw, Scanner};
 use crate::arena::Record;
 use crate::block::Cell;
-use crate::catalog::ExcessDigits;
+use crate::catalog::{ExcessDigits, TextForm};
 
 use given::Given;
 
@@ -56,31 +56,38 @@ impl<'m> Message<'m> {
         let mut event_id = None;
         let mut maps = self.pairs;
         for (index, column) in self.plan.columns.iter().enumerate() {
-            let cell = match &column.input {
+            let pushed = match &column.input {
                 Input::Slots {
                     slots,
                     subject_token,
-                } => self.json(column, slots, *subject_token, &mut maps),
-                Input::DateAndTime { date, time } => self.date_and_time(column, *date, *time),
-                Input::Origin => Ok(Cell::Text(self.origin)),
-                Input::OriginPosition => Ok(Cell::UInt(self.record.position.0)),
-                Input::Version => Ok(Cell::UInt(version(
-                    self.record.time_ms,
-                    self.record.position.0,
-                ))),
+                } => self.json(column, slots, *subject_token, &mut maps, cells),
+                Input::DateAndTime { date, time } => self
+                    .date_and_time(column, *date, *time)
+                    .map(|cell| cells.push(cell)),
+                Input::Origin => {
+                    cells.push(Cell::Text(self.origin));
+                    Ok(())
+                }
+                Input::OriginPosition => {
+                    cells.push(Cell::UInt(self.record.position.0));
+                    Ok(())
+                }
+                Input::Version => {
+                    let version = version(self.record.time_ms, self.record.position.0);
+                    cells.push(Cell::UInt(version));
+                    Ok(())
+                }
                 Input::EventId(identity) => {
                     event_id = Some((index, identity));
-                    Ok(Cell::UInt(0))
+                    cells.push(Cell::UInt(0));
+                    Ok(())
                 }
             };
-            match cell {
-                Ok(cell) => cells.push(cell),
-                Err(fault) => {
-                    return Err(Fault {
-                        column: u16::try_from(index).ok(),
-                        ..fault
-                    });
-                }
+            if let Err(fault) = pushed {
+                return Err(Fault {
+                    column: u16::try_from(index).ok(),
+                    ..fault
+                });
             }
         }
         if let Some((index, identity)) = event_id {
@@ -97,6 +104,8 @@ impl<'m> Message<'m> {
         Ok(())
     }
 
+    /// Pushes the cell of a column that is filled from the message. What nearly every value is goes
+    /// first and straight into its place: a cell handed on by value costs more than reading it.
     #[inline]
     fn json(
         &self,
@@ -104,17 +113,45 @@ impl<'m> Message<'m> {
         slots: &[Slot],
         subject_token: Option<usize>,
         maps: &mut &'m [(&'m [u8], &'m [u8])],
-    ) -> Result<Cell<'m>, Fault> {
+        cells: &mut Vec<Cell<'m>>,
+    ) -> Result<(), Fault> {
         let raw = slots.iter().find_map(|slot| self.scanner.value(*slot));
-        if let (Some(raw), Read::Decimal(plan)) = (raw, column.read)
-            && raw.kind == Kind::Small
-        {
-            // What nearly every price is: no need to look at its text.
-            let scaled = number::scale_small(raw.small, raw.fraction_digits, plan.scale);
-            return plan
-                .cell(scaled)
-                .map_err(|reason| self.given(raw).decimal_fault(reason));
+        match (raw, column.read) {
+            (Some(raw), Read::Decimal(plan)) if raw.kind == Kind::Small => {
+                let scaled = number::scale_small(raw.small, raw.fraction_digits, plan.scale);
+                let value = plan
+                    .value(scaled)
+                    .map_err(|reason| self.given(raw).unfit(reason))?;
+                cells.push(Cell::scaled(value));
+            }
+            (Some(raw), Read::Time(plan)) if raw.kind == Kind::Small && plan.counts_ms(raw) => {
+                let given = || self.given(raw);
+                cells.push(Cell::Int(plan.in_range(given, raw.small, self.now_ms)?));
+            }
+            (Some(raw), Read::Text(TextForm::Text)) if raw.kind == Kind::Text => {
+                let given = self.given(raw);
+                given.required_is_not_empty(column)?;
+                cells.push(Cell::Text(given.text));
+            }
+            (None, _) if column.nullable && !column.required && subject_token.is_none() => {
+                cells.push(Cell::Null);
+            }
+            (raw, _) => {
+                let cell = self.any_json(column, raw, subject_token, maps)?;
+                cells.push(cell);
+            }
         }
+        Ok(())
+    }
+
+    /// The cell of any value.
+    fn any_json(
+        &self,
+        column: &ColumnPlan,
+        raw: Option<Raw>,
+        subject_token: Option<usize>,
+        maps: &mut &'m [(&'m [u8], &'m [u8])],
+    ) -> Result<Cell<'m>, Fault> {
         let given = raw.map(|raw| self.given(raw)).or_else(|| {
             let token = self.record.subject?.split('.').nth(subject_token?)?;
             Some(Given {
@@ -129,11 +166,11 @@ impl<'m> Message<'m> {
         match column.read {
             Read::Decimal(plan) => {
                 let scaled = given.number(column, plan.scale)?;
-                plan.cell(scaled)
-                    .map_err(|reason| given.decimal_fault(reason))
+                let value = plan.value(scaled).map_err(|reason| given.unfit(reason))?;
+                Ok(Cell::scaled(value))
             }
             Read::Text(form) => given.text(column, form, self.text).map(Cell::Text),
-            Read::Time(plan) => plan.cell(column, given, self.now_ms),
+            Read::Time(plan) => plan.value(column, given, self.now_ms).map(Cell::Int),
             Read::Int { min, max } => {
                 let value = i64::try_from(given.whole(column)?).ok();
                 let value = value.filter(|value| (min..=max).contains(value));
@@ -183,9 +220,10 @@ impl<'m> Message<'m> {
             return Err(date.fault(Reason::WrongType, "goes to a column that is not a time"));
         };
         match self.scanner.value(time).map(|raw| self.given(raw)) {
-            Some(time) => plan.cell_of_two(column, date, time, self.now_ms),
-            None => plan.cell(column, date, self.now_ms),
+            Some(time) => plan.value_of_two(column, date, time, self.now_ms),
+            None => plan.value(column, date, self.now_ms),
         }
+        .map(Cell::Int)
     }
 
     #[inline]
@@ -206,9 +244,9 @@ impl<'m> Message<'m> {
 }
 
 impl DecimalPlan {
-    /// The cell of a number at the column's scale, or why the column cannot hold it.
+    /// A number at the column's scale, or why the column cannot hold it.
     #[inline]
-    fn cell(self, scaled: Scaled) -> Result<Cell<'static>, Reason> {
+    fn value(self, scaled: Scaled) -> Result<i128, Reason> {
         if self.excess == ExcessDigits::Reject && !scaled.is_exact() {
             return Err(Reason::ExcessDigits);
         }
@@ -216,7 +254,7 @@ impl DecimalPlan {
         if value.unsigned_abs() > self.limit.unsigned_abs() {
             return Err(Reason::OutOfRange);
         }
-        Ok(Cell::scaled(value))
+        Ok(value)
     }
 }
 

@@ -1,29 +1,30 @@
 //! Columns that are times.
 
-use crate::block::Cell;
 use crate::catalog::{ExcessDigits, TimeForm};
 
 use super::super::fault::{Fault, Reason};
 use super::super::number::{self, POW10};
 use super::super::plan::{ColumnPlan, TimePlan};
-use super::super::scanner::Kind;
+use super::super::scanner::Raw;
 use super::super::time::{self, Instant};
 use super::given::Given;
 
 /// Ends the sentence about a text that is no time.
 const WANT: &str = "is not a time; right would be 1706198400123 or \"2024-01-25T16:00:00.123Z\"";
-/// Ends the sentence about a time that no row may have.
-const BEYOND: &str = "is outside of the times that this route takes";
-
 impl TimePlan {
-    /// The cell of a time, written as a number or as a text.
+    /// Whether this number is a count of milliseconds for a column that keeps just those.
     #[inline]
-    pub(super) fn cell<'m>(
+    pub(super) fn counts_ms(self, raw: Raw) -> bool {
+        raw.fraction_digits == 0 && self.precision == 3 && self.form == TimeForm::Milliseconds
+    }
+
+    /// A time, written as a number or as a text, in units of the column.
+    pub(super) fn value(
         self,
         column: &ColumnPlan,
-        given: Given<'m>,
+        given: Given<'_>,
         now_ms: i64,
-    ) -> Result<Cell<'m>, Fault> {
+    ) -> Result<i64, Fault> {
         let unit = match self.form {
             TimeForm::Milliseconds => Some(3),
             TimeForm::Seconds => Some(0),
@@ -44,21 +45,19 @@ impl TimePlan {
         }
     }
 
-    /// The cell of a date and a time of day, both texts.
-    pub(super) fn cell_of_two<'m>(
+    /// A date and a time of day, both texts.
+    pub(super) fn value_of_two(
         self,
         column: &ColumnPlan,
-        date: Given<'m>,
-        time: Given<'m>,
+        date: Given<'_>,
+        time: Given<'_>,
         now_ms: i64,
-    ) -> Result<Cell<'m>, Fault> {
+    ) -> Result<i64, Fault> {
         date.required_is_not_empty(column)?;
         let readable = date.is_text() && time::instant(date.text.as_bytes()).is_some();
         if !readable {
-            return Err(date.fault(
-                Reason::BadTime,
-                "is not a date; right would be \"2024-01-25\"",
-            ));
+            let want = "is not a date; right would be \"2024-01-25\"";
+            return Err(date.fault(Reason::BadTime, want));
         }
         let instant = time::date_and_time(date.text.as_bytes(), time.text.as_bytes());
         if !time.is_text() || instant.is_none() {
@@ -69,23 +68,18 @@ impl TimePlan {
     }
 
     /// A count of units of 10^-`unit` s since 1970.
-    fn counted<'m>(
+    fn counted(
         self,
         column: &ColumnPlan,
-        given: Given<'m>,
+        given: Given<'_>,
         unit: i32,
         now_ms: i64,
-    ) -> Result<Cell<'m>, Fault> {
-        if let (Kind::Small, Some(raw), 3, 3) = (given.kind, given.raw, unit, self.precision)
-            && raw.fraction_digits == 0
-        {
-            return self.in_range(given, raw.small.into(), now_ms);
-        }
+    ) -> Result<i64, Fault> {
         let scaled = |scale| {
             given
                 .number(column, scale)
                 .map_err(|fault| match fault.reason {
-                    Reason::OutOfRange => given.fault(Reason::TimeOutOfRange, BEYOND),
+                    Reason::OutOfRange => beyond(given),
                     _ => given.fault(Reason::BadTime, WANT),
                 })
         };
@@ -94,7 +88,10 @@ impl TimePlan {
         }
         let scaled = scaled(i32::from(self.precision) - unit)?;
         self.not_too_fine(given, scaled.is_exact())?;
-        self.in_range(given, scaled.floor(), now_ms)
+        let units = i64::try_from(scaled.floor())
+            .ok()
+            .ok_or_else(|| beyond(given))?;
+        self.in_range(|| given, units, now_ms)
     }
 
     fn written(
@@ -102,11 +99,12 @@ impl TimePlan {
         given: Given<'_>,
         instant: Option<Instant>,
         now_ms: i64,
-    ) -> Result<Cell<'static>, Fault> {
+    ) -> Result<i64, Fault> {
         let instant = instant.ok_or_else(|| given.fault(Reason::BadTime, WANT))?;
         let (units, exact) = instant.at_precision(self.precision);
         self.not_too_fine(given, exact)?;
-        self.in_range(given, units, now_ms)
+        let units = i64::try_from(units).ok().ok_or_else(|| beyond(given))?;
+        self.in_range(|| given, units, now_ms)
     }
 
     fn not_too_fine(self, given: Given<'_>, exact: bool) -> Result<(), Fault> {
@@ -116,20 +114,31 @@ impl TimePlan {
         Ok(())
     }
 
-    /// The cell of a time in units of the column, when it lies in the range.
+    /// The same units, when their time lies in the range.
     #[inline]
-    fn in_range(self, given: Given<'_>, units: i128, now_ms: i64) -> Result<Cell<'static>, Fault> {
-        let fitting = i64::try_from(units).ok().filter(|units| {
-            let ms = match self.precision {
-                3 => Some(*units),
-                0..=2 => units.checked_mul(POW10[usize::from(3 - self.precision)]),
-                _ => Some(units.div_euclid(POW10[usize::from(self.precision.min(9) - 3)])),
-            };
-            let latest = self.range.latest_ms(now_ms);
-            ms.is_some_and(|ms| (self.range.earliest_ms..=latest).contains(&ms))
-        });
-        fitting
-            .map(Cell::Int)
-            .ok_or_else(|| given.fault(Reason::TimeOutOfRange, BEYOND))
+    pub(super) fn in_range<'m>(
+        self,
+        given: impl FnOnce() -> Given<'m>,
+        units: i64,
+        now_ms: i64,
+    ) -> Result<i64, Fault> {
+        let ms = match self.precision {
+            3 => Some(units),
+            0..=2 => units.checked_mul(POW10[usize::from(3 - self.precision)]),
+            _ => Some(units.div_euclid(POW10[usize::from(self.precision.min(9) - 3)])),
+        };
+        let latest = self.range.latest_ms(now_ms);
+        if ms.is_some_and(|ms| (self.range.earliest_ms..=latest).contains(&ms)) {
+            return Ok(units);
+        }
+        Err(beyond(given()))
     }
+}
+
+#[cold]
+fn beyond(given: Given<'_>) -> Fault {
+    given.fault(
+        Reason::TimeOutOfRange,
+        "is outside of the times that this route takes",
+    )
 }

@@ -137,7 +137,7 @@ impl<'m> Given<'m> {
     }
 
     #[cold]
-    pub(super) fn decimal_fault(self, reason: Reason) -> Fault {
+    pub(super) fn unfit(self, reason: Reason) -> Fault {
         match reason {
             Reason::ExcessDigits => self.fault(reason, "has more digits than the column keeps"),
             _ => self.out_of_range(),

@@ -280,6 +280,16 @@ fn of_duplicate_keys_the_last_wins() {
     );
 }
 
+/// The bytes `,"timestamp":` stand third in both messages, once in `metadata` and once in `data`.
+#[test]
+fn a_learned_key_means_something_else_in_another_object() {
+    let mut bench = Bench::new("external_fear_greed_index");
+    let first = r#"{"metadata":{"source":"s","timestamp":"2024-01-01"},"data":{"timestamp":5}}"#;
+    assert_eq!(bench.row(first)["event_time"], "5");
+    let second = r#"{"data":{"value":1,"timestamp":"2024-01-25"}}"#;
+    assert_eq!(bench.row(second)["event_time"], "1706140800000");
+}
+
 #[test]
 fn symbol_and_timeframe_come_from_the_subject_when_the_body_has_none() {
     let mut ticks = Bench::new("ticks").subject("market.EURUSD.tick");
