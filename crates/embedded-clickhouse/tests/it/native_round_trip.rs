@@ -119,7 +119,7 @@ fn insert(server: &Server, catalog: &Arc<Catalog>, table: &Table, rows: &[Row]) 
     ));
     let wanted: String = shelves
         .iter()
-        .map(|shelf| format!("{}\n", shelf.partition))
+        .map(|shelf| shelf.partition.to_string() + "\n")
         .collect();
     assert_eq!(partitions, wanted, "partitions of {}", table.name);
 }
