@@ -92,8 +92,10 @@ const KINDS: &[Kind] = &[
             9_500 + n % 97
         )
     }),
-    ("ticks, three dialects mixed", "ticks", |n| {
-        KINDS[[1, 3, 4][n as usize % 3]].2(n)
+    ("ticks, three dialects mixed", "ticks", |n| match n % 3 {
+        0 => KINDS[1].2(n),
+        1 => KINDS[3].2(n),
+        _ => KINDS[4].2(n),
     }),
     ("candle", "aggregates", |n| {
         format!(
