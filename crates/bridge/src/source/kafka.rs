@@ -42,6 +42,7 @@ use client::{Client, Code, Messages, Notice, Offsets, Trouble};
 use intake::Intake;
 use lane::{Lane, Lanes, State};
 use membership::Membership;
+use partition::TopicPartition;
 use placement::Terms;
 use sightings::Sightings;
 use waker::Woken;
@@ -322,13 +323,8 @@ impl KafkaSource {
         if !self.messages.is_empty() {
             let reports = self.intake.take(&self.messages, &mut self.lanes, events);
             self.messages.clear();
-            for (partition, trouble) in reports {
-                self.report(
-                    &client,
-                    partition.map(|one| one.topic.to_string()),
-                    &trouble,
-                    events,
-                );
+            for (of, trouble) in reports {
+                self.report(&client, of.as_ref(), &trouble, events);
             }
         }
         if self.is_dead {
@@ -343,7 +339,7 @@ impl KafkaSource {
         }
         let topics = self.topics.iter().map(String::as_str).collect::<Vec<_>>();
         let ids = self.watch.turn(&client, &topics, now);
-        self.membership.compare(&mut self.lanes, &ids, events);
+        membership::end_of_old_topics(&mut self.lanes, &ids, events);
     }
 
     fn take_notice(&mut self, client: &Arc<Client>, notice: Notice, events: &mut Vec<Event>) {
@@ -375,25 +371,26 @@ impl KafkaSource {
     fn report(
         &mut self,
         client: &Client,
-        topic: Option<String>,
+        of: Option<&TopicPartition>,
         trouble: &Trouble,
         events: &mut Vec<Event>,
     ) {
         match trouble.code {
             Code::Fatal => {
                 let cause = client.fatal_error().unwrap_or_else(|| trouble.clone());
-                self.die(cause, events);
+                self.die(&cause, events);
             }
             Code::PollExceeded => tracing::warn!(error = %trouble, "too long between two fetches"),
             // The watch asks for missing topics by itself.
             Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => {
+                let topic = of.map(|of| &*of.topic);
                 tracing::debug!(topic, error = %trouble, "a topic is missing");
             }
             _ => self.watch.note(trouble),
         }
     }
 
-    fn die(&mut self, cause: Trouble, events: &mut Vec<Event>) {
+    fn die(&mut self, cause: &Trouble, events: &mut Vec<Event>) {
         if mem::replace(&mut self.is_dead, true) {
             return;
         }
@@ -405,7 +402,7 @@ impl KafkaSource {
         );
         events.push(Event::Fatal(match self.static_id.clone() {
             Some(id) if twice => SourceError::Fenced { id },
-            _ => SourceError::Refused(cause.text),
+            _ => SourceError::Refused(cause.text.clone()),
         }));
     }
 

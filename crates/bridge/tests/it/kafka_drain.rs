@@ -26,7 +26,7 @@ fn drain_speed_of_fetch_alone() {
             number % 100_000,
             (number + 2) % 100_000
         );
-        let partition = i32::try_from(number).unwrap() % PARTITIONS;
+        let partition = i32::try_from(number).expect("as Linux writes it") % PARTITIONS;
         sends.one(topic, partition, &value);
     }
     sends.flush();
@@ -36,8 +36,8 @@ fn drain_speed_of_fetch_alone() {
         config.kafka.group_id = format!("drain-{batch}");
         config.kafka.auto_offset_reset = OffsetReset::Earliest;
         let budget = 32 << 20;
-        let mut source =
-            KafkaSource::connect(&config.kafka, &config.instance, budget, no_rows()).unwrap();
+        let mut source = KafkaSource::connect(&config.kafka, &config.instance, budget, no_rows())
+            .expect("as Linux writes it");
         let mut events = Vec::new();
         let (mut count, mut bytes, mut fetches) = (0_u32, 0_u64, 0_u32);
         let mut began = None;
@@ -47,7 +47,7 @@ fn drain_speed_of_fetch_alone() {
             for event in events.drain(..) {
                 if let Event::Fetched { arena, .. } = event {
                     began.get_or_insert_with(|| (Instant::now(), cpu("self"), cpu("thread-self")));
-                    count += u32::try_from(arena.len()).unwrap();
+                    count += u32::try_from(arena.len()).expect("as Linux writes it");
                     bytes += arena.bytes();
                     fetches += 1;
                 }
@@ -72,9 +72,9 @@ fn drain_speed_of_fetch_alone() {
 
 /// CPU time of a process or thread, from the kernel, in steps of 10 ms.
 fn cpu(of: &str) -> Duration {
-    let text = fs::read_to_string(format!("/proc/{of}/stat")).unwrap();
-    let behind_name = text.rsplit(')').next().unwrap();
+    let text = fs::read_to_string(format!("/proc/{of}/stat")).expect("as Linux writes it");
+    let behind_name = text.rsplit(')').next().expect("as Linux writes it");
     let fields = behind_name.split_whitespace().collect::<Vec<_>>();
-    let ticks = |field: usize| fields[field].parse::<u64>().unwrap();
+    let ticks = |field: usize| fields[field].parse::<u64>().expect("as Linux writes it");
     Duration::from_millis((ticks(11) + ticks(12)) * 10)
 }

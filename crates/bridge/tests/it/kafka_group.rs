@@ -51,7 +51,7 @@ fn members_join_and_leave(topic: &str, config: &Config) {
             let mut sent = 0_u32;
             while !stop.load(Ordering::Relaxed) {
                 for _ in 0..600 {
-                    let partition = i32::try_from(sent % 6).unwrap();
+                    let partition = i32::try_from(sent % 6).expect("below six");
                     sends.one(&topic, partition, &sent.to_string());
                     sent += 1;
                 }
@@ -86,7 +86,7 @@ fn members_join_and_leave(topic: &str, config: &Config) {
     more_flow("one reads");
 
     stop.store(true, Ordering::Relaxed);
-    let sent = load.join().unwrap();
+    let sent = load.join().expect("the load did not panic");
     board.wait("all are read", |view| {
         view.values(topic).len() == sent as usize
     });

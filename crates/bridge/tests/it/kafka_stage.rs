@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedPr
 use rdkafka::{Offset, TopicPartitionList};
 
 /// Longest wait for anything that normally takes milliseconds to a few seconds.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A partition by topic and number.
 pub(crate) type Place = (String, i32);
@@ -138,13 +138,13 @@ impl View {
 
 impl Board {
     pub(crate) fn look<T>(&self, at: impl FnOnce(&View) -> T) -> T {
-        at(&self.view.lock().unwrap())
+        at(&self.view())
     }
 
     /// Waits until it is so; panics with `what` when it does not become so.
     pub(crate) fn wait(&self, what: &str, is_so: impl Fn(&View) -> bool) {
         let until = Instant::now() + PATIENCE;
-        let mut view = self.view.lock().unwrap();
+        let mut view = self.view();
         while !is_so(&view) {
             let left = until.saturating_duration_since(Instant::now());
             let View {
@@ -159,12 +159,17 @@ impl Board {
                 "{what}: never\n{} records, starts {starts:?}, lost {lost}, refused {refused:?}\n{members:#?}",
                 records.len()
             );
-            view = self.changed.wait_timeout(view, left).unwrap().0;
+            let waited = self.changed.wait_timeout(view, left);
+            view = waited.expect("no member panicked").0;
         }
     }
 
+    fn view(&self) -> MutexGuard<'_, View> {
+        self.view.lock().expect("no member panicked")
+    }
+
     fn change(&self, change: impl FnOnce(&mut View)) {
-        change(&mut self.view.lock().unwrap());
+        change(&mut self.view());
         self.changed.notify_all();
     }
 }

@@ -14,7 +14,7 @@ pub(crate) fn make_at(brokers: &str, topic: &str) {
     let mut config = config(&[topic]);
     config.kafka.brokers = brokers.into();
     config.kafka.init.partitions = 1;
-    let made = create(&config.kafka, WAIT).unwrap();
+    let made = create(&config.kafka, WAIT).expect("the broker answers");
     assert_eq!(made[0].outcome, Outcome::Created { partitions: 1 });
 }
 

@@ -1,6 +1,7 @@
 //! The bridge from outside: its command line, and its work between real servers.
 
 mod cli;
+mod kafka_drain;
 mod kafka_group;
 mod kafka_positions;
 mod kafka_stage;

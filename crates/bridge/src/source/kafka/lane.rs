@@ -60,7 +60,7 @@ impl Lane {
 /// All lanes.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
-    lanes: BTreeMap<LaneId, Lane>,
+    by_id: BTreeMap<LaneId, Lane>,
     /// Per topic, the lane of each partition.
     index: BTreeMap<Arc<str>, Vec<Option<LaneId>>>,
     last: u32,
@@ -96,12 +96,12 @@ impl Lanes {
             is_position_ours: false,
             state: State::Open,
         };
-        self.lanes.insert(id, lane);
+        self.by_id.insert(id, lane);
         id
     }
 
     pub(super) fn close(&mut self, id: LaneId) -> Option<Lane> {
-        let lane = self.lanes.remove(&id)?;
+        let lane = self.by_id.remove(&id)?;
         if let Some(slot) = self.slot(&lane.partition)
             && *slot == Some(id)
         {
@@ -111,11 +111,11 @@ impl Lanes {
     }
 
     pub(super) fn get(&self, id: LaneId) -> Option<&Lane> {
-        self.lanes.get(&id)
+        self.by_id.get(&id)
     }
 
     pub(super) fn get_mut(&mut self, id: LaneId) -> Option<&mut Lane> {
-        self.lanes.get_mut(&id)
+        self.by_id.get_mut(&id)
     }
 
     pub(super) fn find(&self, topic: &str, partition: i32) -> Option<LaneId> {
@@ -131,11 +131,11 @@ impl Lanes {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Lane> {
-        self.lanes.values()
+        self.by_id.values()
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Lane> {
-        self.lanes.values_mut()
+        self.by_id.values_mut()
     }
 
     /// Positions of open lanes as librdkafka counts them, where they are those of the lane.
@@ -161,7 +161,7 @@ impl Lanes {
     }
 
     pub(super) fn ids(&self) -> Vec<LaneId> {
-        self.lanes.keys().copied().collect()
+        self.by_id.keys().copied().collect()
     }
 
     fn slot(&mut self, partition: &TopicPartition) -> Option<&mut Option<LaneId>> {

@@ -192,30 +192,6 @@ impl Membership {
         self.answered(answer.err().map(|trouble| trouble.text));
     }
 
-    /// Ends lanes whose topic was deleted and made anew: librdkafka reads on in the new topic, at
-    /// the old topic's offset. They begin anew once the driver has released them.
-    pub(super) fn compare(
-        &mut self,
-        lanes: &mut Lanes,
-        ids: &BTreeMap<String, String>,
-        events: &mut Vec<Event>,
-    ) {
-        let mut ended = Vec::new();
-        for lane in lanes.iter_mut().filter(|lane| lane.state != State::Ending) {
-            let then = lane.mark.topic_id.as_ref();
-            let now = ids.get(&*lane.partition.topic);
-            if then.is_some() && now.is_some() && then != now {
-                tracing::warn!(lane = %lane.id, partition = %lane.partition,
-                    "the topic was made anew");
-                lane.state = State::Ending;
-                ended.push(lane.id);
-            }
-        }
-        if !ended.is_empty() {
-            events.push(Event::Revoked { lanes: ended });
-        }
-    }
-
     /// The driver is done with lanes that were revoked.
     pub(super) fn release(&mut self, client: &Client, lanes: &mut Lanes, released: &[LaneId]) {
         for id in released {
@@ -437,6 +413,28 @@ impl Membership {
         if let Some(since) = self.waiting_since.take() {
             self.rebalancing_time += since.elapsed();
         }
+    }
+}
+
+/// Ends lanes whose topic was deleted and made anew: librdkafka reads on in the new topic, at the
+/// old topic's offset. They begin anew once the driver has released them.
+pub(super) fn end_of_old_topics(
+    lanes: &mut Lanes,
+    ids: &BTreeMap<String, String>,
+    events: &mut Vec<Event>,
+) {
+    let mut ended = Vec::new();
+    for lane in lanes.iter_mut().filter(|lane| lane.state != State::Ending) {
+        let then = lane.mark.topic_id.as_ref();
+        let now = ids.get(&*lane.partition.topic);
+        if then.is_some() && now.is_some() && then != now {
+            tracing::warn!(lane = %lane.id, partition = %lane.partition, "the topic was made anew");
+            lane.state = State::Ending;
+            ended.push(lane.id);
+        }
+    }
+    if !ended.is_empty() {
+        events.push(Event::Revoked { lanes: ended });
     }
 }
 

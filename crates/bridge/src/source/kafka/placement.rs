@@ -144,13 +144,20 @@ struct Task {
     trouble: Option<String>,
 }
 
+/// What is known of a topic's rows in ClickHouse: asked once, and only where it matters.
+#[derive(Clone, Copy, Debug)]
+enum Rows {
+    NotAsked,
+    Answered(Option<bool>),
+}
+
 /// What the group has committed for one topic, and what the cluster says about it.
 #[derive(Debug)]
 struct Topic {
     id: Option<String>,
     partitions: i32,
     commits: BTreeMap<i32, Commit>,
-    has_rows: Option<Option<bool>>,
+    has_rows: Rows,
 }
 
 impl Task {
@@ -248,7 +255,7 @@ impl Task {
                 id: facts.id,
                 partitions: facts.partitions,
                 commits: BTreeMap::new(),
-                has_rows: None,
+                has_rows: Rows::NotAsked,
             };
             topics.insert(Arc::from(facts.name), topic);
         }
@@ -332,15 +339,17 @@ impl Task {
             reset: self.terms.reset,
         };
         let known = &mut topic.has_rows;
-        decide(&facts, || {
-            *known.get_or_insert_with(|| {
+        decide(&facts, || match *known {
+            Rows::Answered(answer) => answer,
+            Rows::NotAsked => {
                 let answer = (self.terms.has_rows)(&ask.partition.topic);
                 if answer.is_none() {
                     tracing::warn!(topic = %ask.partition.topic,
                         "nobody can say whether ClickHouse has rows of this topic: taken as no");
                 }
+                *known = Rows::Answered(answer);
                 answer
-            })
+            }
         })
     }
 
@@ -374,7 +383,7 @@ fn tell(partition: &TopicPartition, start: &Start) {
             tracing::warn!(%partition, offset, %reason, "partition starts");
         }
         (None, Reason::Committed) => {
-            tracing::debug!(%partition, offset, %reason, "partition starts")
+            tracing::debug!(%partition, offset, %reason, "partition starts");
         }
         (None, _) => tracing::info!(%partition, offset, %reason, "partition starts"),
     }

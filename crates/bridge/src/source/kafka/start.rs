@@ -216,7 +216,7 @@ mod tests {
     }
 
     /// Partition 3 of 6 of the topic with id `now`; `commits[own]` is its own.
-    fn facts<'a>(commits: &'a [Commit], own: Option<usize>, reset: OffsetReset) -> Facts<'a> {
+    fn facts(commits: &[Commit], own: Option<usize>, reset: OffsetReset) -> Facts<'_> {
         Facts {
             partition: 3,
             topic_id: Some("now"),
@@ -362,9 +362,9 @@ mod tests {
     #[test]
     fn a_broker_without_topic_ids_makes_no_topic_new() {
         let commits = [commit(500, Some(mark("then", 6)))];
-        let mut facts = facts(&commits, Some(0), OffsetReset::Latest);
-        facts.topic_id = None;
-        let start = decide(&facts, never_asked);
+        let mut without_id = facts(&commits, Some(0), OffsetReset::Latest);
+        without_id.topic_id = None;
+        let start = decide(&without_id, never_asked);
         assert_eq!(start.reason, Reason::Committed);
         assert_eq!(
             start.mark.topic_id.as_deref(),
@@ -377,10 +377,7 @@ mod tests {
             ..mark("", 6)
         };
         let commits = [commit(500, Some(without))];
-        let start = decide(
-            &super::tests::facts(&commits, Some(0), OffsetReset::Latest),
-            never_asked,
-        );
+        let start = decide(&facts(&commits, Some(0), OffsetReset::Latest), never_asked);
         assert_eq!(start.reason, Reason::Committed);
         assert_eq!(start.mark.topic_id.as_deref(), Some("now"), "learned");
         assert!(start.to_commit);

@@ -101,19 +101,16 @@ impl Watch {
 
     /// Something went wrong that librdkafka goes on trying.
     pub(super) fn note(&mut self, trouble: &Trouble) {
-        match trouble.code {
-            Code::AllBrokersDown => {
-                if self.connected {
-                    tracing::warn!(error = %trouble, "no broker answers");
-                }
-                self.connected = false;
-                self.error.get_or_insert_with(|| trouble.text.clone());
+        if trouble.code == Code::AllBrokersDown {
+            if self.connected {
+                tracing::warn!(error = %trouble, "no broker answers");
             }
+            self.connected = false;
+            self.error.get_or_insert_with(|| trouble.text.clone());
+        } else {
             // librdkafka has logged it, and does not repeat itself.
-            _ => {
-                tracing::debug!(error = %trouble, "Kafka");
-                self.error = Some(trouble.text.clone());
-            }
+            tracing::debug!(error = %trouble, "Kafka");
+            self.error = Some(trouble.text.clone());
         }
         // Ask at once: the answer tells when it is mended.
         self.next = None;

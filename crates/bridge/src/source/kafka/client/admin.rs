@@ -30,6 +30,9 @@ pub(in super::super) enum OffsetsAt {
     End,
 }
 
+/// One end of one partition: topic, partition, offset.
+pub(in super::super) type End = (String, i32, Result<i64, Trouble>);
+
 /// A topic to be made.
 #[derive(Clone, Debug)]
 pub(in super::super) struct NewTopic {
@@ -95,7 +98,7 @@ impl Client {
         partitions: &Offsets,
         end: OffsetsAt,
         wait: Duration,
-    ) -> Result<Vec<(String, i32, Result<i64, Trouble>)>, Trouble> {
+    ) -> Result<Vec<End>, Trouble> {
         use rd::rd_kafka_OffsetSpec_t as spec;
         let at = match end {
             OffsetsAt::Start => spec::RD_KAFKA_OFFSET_SPEC_EARLIEST,
@@ -279,7 +282,7 @@ impl Reply {
         }
     }
 
-    fn offsets(&self) -> Result<Vec<(String, i32, Result<i64, Trouble>)>, Trouble> {
+    fn offsets(&self) -> Result<Vec<End>, Trouble> {
         self.result()?;
         let mut count = 0;
         // SAFETY: everything belongs to the live event; names are copied.
