@@ -1,5 +1,6 @@
 //! Tests of the lab, seen from outside.
 
+mod broker;
 mod by_hand;
 mod fake;
 mod generator;

@@ -20,7 +20,7 @@ struct World {
 }
 
 fn world() -> World {
-    let mut plan = Plan::new(31, 3_000, START_MS);
+    let mut plan = Plan::new(31, 1_500, START_MS);
     plan.mix.kinds = [10, 10, 1, 1, 1, 1, 1, 1];
     plan.mix.bad = 0.1;
     plan.mix.event_ids = 0.3;
@@ -49,7 +49,7 @@ fn world() -> World {
     }
     let mut letters = Vec::new();
     let mut message = Message::default();
-    for number in 0..3_000 {
+    for number in 0..1_500 {
         generator.message(number, &mut message);
         if let Role::Bad(flaw) = message.role {
             let hex = |bytes: &[u8]| {
@@ -125,8 +125,8 @@ async fn a_faithful_database_is_exact() {
     let world = world();
     let verdict = world.verdict().await;
     assert!(verdict.holds(), "{verdict}");
-    assert!(verdict.letters.found > 200, "{verdict}");
-    assert!(verdict.total().visible > 2_000, "{verdict}");
+    assert!(verdict.letters.found > 100, "{verdict}");
+    assert!(verdict.total().visible > 1_000, "{verdict}");
     assert!(verdict.line().starts_with("EXACT"), "{verdict}");
     assert_eq!(verdict.to_json()["holds"], true);
 }
@@ -167,25 +167,21 @@ async fn a_row_twice_is_a_duplicate_even_under_another_id() {
 #[tokio::test]
 async fn every_altered_column_is_seen() {
     for kind in Kind::ALL {
-        let columns = world().rows(kind)[3].split('\t').count();
-        for column in 0..columns {
-            // The id of an event that was given none is the bridge's own affair.
-            if kind == Kind::Tick && column == columns - 1 {
-                continue;
-            }
-            let mut world = world();
-            let row = &mut world.rows(kind)[3];
-            let mut values: Vec<_> = row.split('\t').map(str::to_owned).collect();
-            values[column] = if values[column] == "7" {
-                "8".to_owned()
-            } else {
-                "7".to_owned()
-            };
-            *row = values.join("\t");
+        let mut world = world();
+        let row = world.rows(kind)[3].clone();
+        let values: Vec<_> = row.split('\t').collect();
+        // The id of an event that was given none is the bridge's own affair.
+        let checked = if kind == Kind::Tick {
+            values.len() - 1
+        } else {
+            values.len()
+        };
+        for column in 0..checked {
+            let mut altered = values.clone();
+            altered[column] = if values[column] == "7" { "8" } else { "7" };
+            world.rows(kind)[3] = altered.join("\t");
             let verdict = world.verdict().await;
             let wrong = wrongs(&verdict);
-            let total: u64 = wrong.iter().sum();
-            assert!(total > 0, "{kind}, column {column}: {verdict}");
             assert!(
                 wrong == [0, 0, 1, 0] || wrong == [1, 0, 0, 1],
                 "{kind}, column {column}: {verdict}"
@@ -200,7 +196,7 @@ async fn the_id_that_a_publisher_gave_is_checked() {
     let mut message = Message::default();
     let generator = world.expected.generator().clone();
     // Winners with a decimal id end in that id.
-    let ids: Vec<_> = (0..3_000)
+    let ids: Vec<_> = (0..1_500)
         .filter_map(|number| {
             generator.message(number, &mut message);
             message.event_id()?.parse::<u64>().ok()
