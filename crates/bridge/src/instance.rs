@@ -121,7 +121,8 @@ fn rows_known(
         let route = catalog.route_id(topics.get(topic)?)?;
         let table = catalog.table(catalog.route(route).table);
         let question = tables::holds_rows_of(&clickhouse, table, topic);
-        match runtime.block_on(tokio::time::timeout(QUESTION_TIMEOUT, question)) {
+        let in_time = async { tokio::time::timeout(QUESTION_TIMEOUT, question).await };
+        match runtime.block_on(in_time) {
             Ok(Ok(answer)) => Some(answer),
             Ok(Err(failure)) => {
                 warn!(topic, error = %failure, "cannot ask ClickHouse for rows of a topic");
@@ -152,7 +153,8 @@ impl Server {
     fn stop(self, runtime: &Runtime) {
         // The server may have ended by itself.
         self.stop.send(()).ok();
-        let ended = runtime.block_on(tokio::time::timeout(Duration::from_secs(1), self.task));
+        let in_time = async { tokio::time::timeout(Duration::from_secs(1), self.task).await };
+        let ended = runtime.block_on(in_time);
         if let Ok(Ok(Err(error))) = ended {
             warn!(%error, "the HTTP server ended badly");
         }

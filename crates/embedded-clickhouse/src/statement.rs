@@ -102,8 +102,9 @@ fn format_clause(mut tokens: Tokens<'_>, start: usize) -> Result<Statement, Exce
         head.extend_from_slice(b" SETTINGS ");
         head.extend_from_slice(&text[from..end]);
     }
-    let behind = Tokens { text, at: end }.next();
-    if behind.is_some_and(|token| token.kind == Kind::Sign(b';')) {
+    // On the same line only: a byte of the data may well be a semicolon.
+    let blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | 0x0c);
+    if text[end..].iter().find(|byte| !blank(byte)) == Some(&b';') {
         return Err(syntax(
             "You have excessive ';' symbol before data for INSERT",
         ));
@@ -444,6 +445,16 @@ mod tests {
             ),
             other => panic!("{text}: {other:?}"),
         }
+    }
+
+    #[test]
+    fn data_may_begin_with_what_looks_like_a_semicolon() {
+        // 11 columns and 59 rows, as a Native block begins.
+        let (_, _, data) = inserted("INSERT INTO t FORMAT Native\n\x0b;rest");
+        assert_eq!(data, "\x0b;rest");
+        let (_, _, data) = inserted("INSERT INTO t FORMAT Native\n\n;");
+        assert_eq!(data, "\n;");
+        assert!(parse(b"INSERT INTO t FORMAT Native ;\n1").is_err());
     }
 
     #[test]
