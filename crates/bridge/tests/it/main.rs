@@ -6,3 +6,5 @@ mod kafka_group;
 mod kafka_positions;
 mod kafka_stage;
 mod kafka_topics;
+mod quiet_tail;
+mod world;

@@ -7,7 +7,10 @@ use std::process::{Command, ExitStatus};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use data_bridge_lab::kafka::Offsets;
+use data_bridge_lab::model::Expected;
 use data_bridge_lab::plan::{Kind, Plan};
+use data_bridge_lab::verify::{Server, Verdict, wait_until_complete};
 use data_bridge_stack::clickhouse::{ClickHouse, ClickHouseOptions};
 use data_bridge_stack::kafka::{Kafka, KafkaOptions};
 use data_bridge_stack::port;
@@ -136,7 +139,7 @@ impl Scenario {
 
     /// Creates topics and tables as a user would.
     pub(crate) fn init(&self) {
-        let config = self.config(0, 0);
+        let config = self.config(1, 0);
         let output = Command::new(binary())
             .args(["init", "--config"])
             .arg(&config)
@@ -150,12 +153,61 @@ impl Scenario {
         );
     }
 
+    /// The scenario's tables, asked directly and not through a proxy.
+    pub(crate) fn server(&self) -> Server {
+        Server::new(&self.clickhouse_url, &self.database())
+    }
+
+    /// An answer of ClickHouse as text.
+    pub(crate) fn query(&self, query: &str) -> Result<String, String> {
+        wait_for(self.server().query(query)).map_err(|error| format!("{error:?}"))
+    }
+
+    /// Waits until a table shows this many rows.
+    pub(crate) fn wait_rows(&self, table: &str, rows: u64) {
+        let query = format!("SELECT count() FROM {}.{table} FINAL", self.database());
+        until(PATIENCE, &format!("{rows} rows of {table}"), || {
+            let found = self.query(&query)?;
+            if found.trim() == rows.to_string() {
+                Ok(())
+            } else {
+                Err(found)
+            }
+        });
+    }
+
+    /// Waits for everything that `expected` names and compares every value.
+    #[track_caller]
+    pub(crate) fn assert_exact(&self, expected: &Expected, patience: Duration) -> Verdict {
+        let server = self.server();
+        let verdict = wait_for(wait_until_complete(&server, expected, patience, |_| {}))
+            .expect("ClickHouse answers at the deadline");
+        assert!(verdict.holds(), "{verdict}");
+        verdict
+    }
+
+    /// Waits until the group has committed all that the topics hold.
+    pub(crate) fn assert_committed(&self) {
+        let topics: Vec<_> = Kind::ALL
+            .iter()
+            .map(|kind| format!("{}{}", self.prefix(), kind.topic()))
+            .collect();
+        let offsets = Offsets::of_group(&kafka().bootstrap(), &self.group())
+            .expect("a client for offsets can be made");
+        until(PATIENCE, "all offsets to be committed", || {
+            offsets.all_committed(&topics)
+        });
+    }
+
     /// Starts instance `number`.
     pub(crate) fn start(&self, number: u32) -> Instance {
         let port = port::free().expect("a port is free");
         let config = self.config(number, port);
         let mut command = Command::new(binary());
-        command.args(["run", "--config"]).arg(&config).env("NO_COLOR", "1");
+        command
+            .args(["run", "--config"])
+            .arg(&config)
+            .env("NO_COLOR", "1");
         let log = self.folder.join(format!("bridge-{number}.log"));
         let process = Process::spawn("data-bridge", command, &log, Lifetime::WithStarter)
             .expect("data-bridge starts");
@@ -185,8 +237,24 @@ impl Instance {
     pub(crate) fn wait_ready(&self) {
         until(PATIENCE, "the instance to be ready", || {
             let status = self.status();
-            if status["ready"] == true { Ok(()) } else { Err(format!("{status}\n{}", self.tail())) }
+            if status["ready"] == true {
+                Ok(())
+            } else {
+                Err(format!("{status}\n{}", self.tail()))
+            }
         });
+    }
+
+    /// Messages between commits and ends of this instance's partitions.
+    pub(crate) fn lag(&self) -> u64 {
+        let status = self.status();
+        let partitions = status["partitions"]
+            .as_array()
+            .map_or(&[][..], Vec::as_slice);
+        partitions
+            .iter()
+            .filter_map(|partition| partition["lag"].as_u64())
+            .sum()
     }
 
     pub(crate) fn tail(&self) -> String {
@@ -197,8 +265,15 @@ impl Instance {
     pub(crate) fn rss(&self) -> u64 {
         let path = format!("/proc/{}/status", self.process.pid());
         let text = fs::read_to_string(path).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
-        line.trim().trim_end_matches(" kB").parse::<u64>().expect("VmRSS is in kB") * 1024
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .unwrap_or("0 kB");
+        line.trim()
+            .trim_end_matches(" kB")
+            .parse::<u64>()
+            .expect("VmRSS is in kB")
+            * 1024
     }
 
     pub(crate) fn kill(&self) {
@@ -214,6 +289,19 @@ impl Instance {
     }
 }
 
+/// Runs a future to its end on a runtime that all scenarios share.
+pub(crate) fn wait_for<T>(future: impl Future<Output = T>) -> T {
+    static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
+    let runtime = RUNTIME.get_or_init(|| {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime can be made")
+    });
+    runtime.block_on(future)
+}
+
 /// Waits until `look` succeeds; panics with what was seen last when `limit` passes.
 pub(crate) fn until<T>(
     limit: Duration,
@@ -225,7 +313,10 @@ pub(crate) fn until<T>(
         match look() {
             Ok(found) => return found,
             Err(seen) => {
-                assert!(began.elapsed() < limit, "waited {limit:?} for {what}; last seen: {seen}");
+                assert!(
+                    began.elapsed() < limit,
+                    "waited {limit:?} for {what}; last seen: {seen}"
+                );
             }
         }
         pause(PACE);
@@ -233,7 +324,10 @@ pub(crate) fn until<T>(
 }
 
 /// A pause between two looks, or for the length of a fault; never in place of a condition.
-#[expect(clippy::disallowed_methods, reason = "the one place where tests wait between looks")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where tests wait between looks"
+)]
 pub(crate) fn pause(time: Duration) {
     std::thread::sleep(time);
 }
