@@ -48,7 +48,7 @@ pub(super) const CRATES: [Crate; 6] = [
     Crate {
         package: "embedded-clickhouse",
         uses: &[],
-        tests_use: &["data-bridge-lab", "data-bridge-stack"],
+        tests_use: &["data-bridge-core", "data-bridge-lab", "data-bridge-stack"],
         because: "the embedded ClickHouse stands in for a server that knows nothing of us",
         modules: Modules::Free,
     },
