@@ -8,7 +8,7 @@ use data_bridge_lab::generate::{Generator, Message};
 use data_bridge_lab::kafka::{Offsets, Pace, Producer, create_topics_of};
 use data_bridge_lab::plan::{Kind, Plan};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::message::{Headers, Message as _};
+use rdkafka::message::{Headers, Message as _, OwnedMessage};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 const MESSAGES: u64 = 20_000;
@@ -26,6 +26,9 @@ fn generator() -> Generator {
     Generator::try_new(plan).expect("sound")
 }
 
+/// Records by topic and partition, in order.
+type Found = HashMap<(String, i32), Vec<OwnedMessage>>;
+
 #[tokio::test]
 #[ignore = "needs a broker, named by DATA_BRIDGE_TEST_BROKERS"]
 async fn the_broker_has_what_the_plan_says() {
@@ -41,13 +44,13 @@ async fn the_broker_has_what_the_plan_says() {
     let producer = Producer::connect(&brokers).expect("a producer");
     let (mut reports, mut last) = (0, 0);
     let half = MESSAGES / 2;
-    let produced = producer
+    let sent = producer
         .produce(&generator, 0..half, Pace::Full, |progress| {
             reports += 1;
             last = progress.delivered;
         })
         .expect("the broker takes it");
-    assert_eq!((produced.messages, last), (half, half));
+    assert_eq!((sent.messages, last), (half, half));
     assert!(reports > 0);
     let rate = 20_000.0;
     let paced = producer
@@ -81,7 +84,7 @@ async fn the_broker_has_what_the_plan_says() {
             .expect("an offset");
     }
     consumer.assign(&everything).expect("assigned");
-    let mut found: HashMap<(String, i32), Vec<rdkafka::message::OwnedMessage>> = HashMap::new();
+    let mut found = Found::new();
     for _ in 0..MESSAGES {
         let record = consumer
             .poll(Duration::from_secs(10))
@@ -90,6 +93,28 @@ async fn the_broker_has_what_the_plan_says() {
         let place = (record.topic().to_owned(), record.partition());
         found.entry(place).or_default().push(record.detach());
     }
+    compare(&generator, &found);
+
+    let mut ends = TopicPartitionList::new();
+    for offset in &before {
+        ends.add_partition_offset(&offset.topic, offset.partition, Offset::Offset(offset.end))
+            .expect("an offset");
+    }
+    consumer.commit(&ends, CommitMode::Sync).expect("committed");
+    offsets
+        .all_committed(&topics)
+        .expect("everything is committed");
+    assert!(
+        offsets
+            .read(&topics)
+            .expect("offsets")
+            .iter()
+            .all(|offset| offset.lag() == 0)
+    );
+}
+
+/// Every message of the plan is in its partition, in order, and whole.
+fn compare(generator: &Generator, found: &Found) {
     let mut next: HashMap<(String, i32), usize> = HashMap::new();
     let mut message = Message::default();
     for number in 0..MESSAGES {
@@ -121,21 +146,4 @@ async fn the_broker_has_what_the_plan_says() {
             .collect();
         assert_eq!(headers, wanted, "message {number}");
     }
-
-    let mut ends = TopicPartitionList::new();
-    for offset in &before {
-        ends.add_partition_offset(&offset.topic, offset.partition, Offset::Offset(offset.end))
-            .expect("an offset");
-    }
-    consumer.commit(&ends, CommitMode::Sync).expect("committed");
-    offsets
-        .all_committed(&topics)
-        .expect("everything is committed");
-    assert!(
-        offsets
-            .read(&topics)
-            .expect("offsets")
-            .iter()
-            .all(|offset| offset.lag() == 0)
-    );
 }
