@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use data_bridge::config::OffsetReset;
 use data_bridge::source::kafka::{Event, KafkaSource};
 
-use crate::kafka_stage::{PATIENCE, Sends, config, make_topic, no_rows};
+use crate::kafka_member::no_rows;
+use crate::kafka_stage::{PATIENCE, Sends, config, make_topic};
 
 const MESSAGES: u32 = 2_000_000;
 const PARTITIONS: i32 = 4;

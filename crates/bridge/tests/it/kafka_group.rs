@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 use data_bridge::config::{Assignor, Config, GroupProtocol, OffsetReset};
 use data_bridge::source::kafka::SourceError;
 
-use crate::kafka_stage::{
-    Board, Manners, Member, Sends, committed, config, make_topic, no_rows, start_broker,
-};
+use crate::kafka_member::{Board, Manners, Member, no_rows};
+use crate::kafka_stage::{Sends, committed, config, make_topic, start_broker};
 
 const PARTITIONS: i32 = 6;
 

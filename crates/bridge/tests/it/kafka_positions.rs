@@ -10,9 +10,10 @@ use data_bridge::config::OffsetReset;
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
+use crate::kafka_member::{Board, Manners, Member, no_rows};
 use crate::kafka_stage::{
-    Board, Manners, Member, PATIENCE, Sends, add_partitions, broker, commit_as_another, committed,
-    config, delete_records, delete_topic, make_topic, no_rows,
+    PATIENCE, Sends, add_partitions, broker, commit_as_another, committed, config, delete_records,
+    delete_topic, make_topic,
 };
 
 /// FAILURES 11: `latest`, killed before the first commit.

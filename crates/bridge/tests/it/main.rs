@@ -3,6 +3,7 @@
 mod cli;
 mod kafka_drain;
 mod kafka_group;
+mod kafka_member;
 mod kafka_positions;
 mod kafka_stage;
 mod kafka_topics;

@@ -381,6 +381,17 @@ fn check(code: rd::rd_kafka_resp_err_t) -> Result<(), Trouble> {
     }
 }
 
+/// As [`check`], for a code in a structure of librdkafka's: a broker newer than these bindings may
+/// send a code that their `enum` does not have, so it is read as the number that it is.
+fn check_field(code: &rd::rd_kafka_resp_err_t) -> Result<(), Trouble> {
+    // SAFETY: a live field of `repr(i32)`; every bit pattern is an `i32`.
+    let number = unsafe { ptr::from_ref(code).cast::<i32>().read() };
+    check(
+        rd::rd_kafka_resp_err_t::try_from(number)
+            .unwrap_or(rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_UNKNOWN),
+    )
+}
+
 /// # Safety
 /// `error` is null or an error object that is ours to destroy.
 unsafe fn take_error(error: *mut rd::rd_kafka_error_t) -> Result<(), Trouble> {

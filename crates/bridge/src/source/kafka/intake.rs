@@ -32,6 +32,19 @@ struct Share {
     arena: Arena,
 }
 
+impl Share {
+    /// Counts a record in unless it was handed out before.
+    fn accept(&mut self, offset: u64, size: usize) -> bool {
+        if offset < self.next {
+            return false;
+        }
+        self.next = offset + 1;
+        self.records += 1;
+        self.bytes += size;
+        true
+    }
+}
+
 /// An error that came in the place of a record and concerns no lane's position.
 pub(super) type Report = (Option<TopicPartition>, Trouble);
 
@@ -114,17 +127,10 @@ impl Intake {
                     taker
                 }
             };
-            self.takers.push(taker.filter(|taker| {
-                let share = &mut self.shares[*taker as usize];
-                let offset = message.offset().cast_unsigned();
-                if offset < share.next {
-                    return false;
-                }
-                share.next = offset + 1;
-                share.records += 1;
-                share.bytes += message.size();
-                true
-            }));
+            let offset = message.offset().cast_unsigned();
+            let taker =
+                taker.filter(|taker| self.shares[*taker as usize].accept(offset, message.size()));
+            self.takers.push(taker);
         }
         reports
     }
@@ -188,5 +194,27 @@ fn stop(
             None
         }
         _ => Some((of, trouble)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// librdkafka rewinds when it pauses for a rebalance between a batch and the note of its end.
+    #[test]
+    fn a_record_is_handed_out_once_and_holes_are_passed() {
+        let mut share = Share {
+            lane: LaneId(1),
+            next: 10,
+            records: 0,
+            bytes: 0,
+            arena: Arena::new(),
+        };
+        let offsets = [8, 9, 10, 11, 10, 11, 12, 40, 12];
+        let taken = offsets.map(|offset| share.accept(offset, 5));
+        let once = [false, false, true, true, false, false, true, true, false];
+        assert_eq!(taken, once);
+        assert_eq!((share.next, share.records, share.bytes), (41, 4, 20));
     }
 }

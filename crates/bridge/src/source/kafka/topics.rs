@@ -150,10 +150,10 @@ fn connect(config: &Kafka) -> Result<Client, SourceError> {
     Client::admin(&properties::administrator(config)).map_err(SourceError::from)
 }
 
-/// Refuses names that C cannot hold or Kafka would not.
+/// Refuses names that C cannot hold, or that librdkafka would take for a pattern.
 pub(super) fn check_names(config: &Kafka) -> Result<(), SourceError> {
     for name in config.topics.keys() {
-        if name.is_empty() || name.contains('\0') {
+        if name.is_empty() || name.starts_with('^') || name.contains('\0') {
             let reason = format!("{name:?} cannot be a topic's name");
             return Err(SourceError::Client(reason));
         }

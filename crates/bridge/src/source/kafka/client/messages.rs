@@ -8,7 +8,7 @@ use std::slice;
 
 use rdkafka::bindings as rd;
 
-use super::{Trouble, check, text};
+use super::{Trouble, check, check_field, text};
 
 /// The array of the batch call, reused.
 #[derive(Debug, Default)]
@@ -92,7 +92,7 @@ impl Message {
 
     pub(in super::super) fn error(&self) -> Option<Trouble> {
         let raw = self.raw();
-        check(raw.err).err().map(|trouble| {
+        check_field(&raw.err).err().map(|trouble| {
             // SAFETY: the payload of an error is its text, or null.
             let detail = unsafe { text(raw.payload.cast_const().cast()) };
             if detail.is_empty() {
@@ -108,7 +108,7 @@ impl Message {
 
     /// Whether this is a record and not an error.
     pub(in super::super) fn is_record(&self) -> bool {
-        self.raw().err == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
+        check_field(&self.raw().err).is_ok()
     }
 
     /// Bytes of key and value.

@@ -8,7 +8,7 @@ use std::slice;
 use rdkafka::bindings as rd;
 
 use super::super::partition::TopicPartition;
-use super::{Trouble, c_name, check, text};
+use super::{Trouble, c_name, check_field, text};
 
 /// A list of partitions, each with an offset and, for commits, metadata.
 pub(in super::super) struct Offsets(*mut rd::rd_kafka_topic_partition_list_t);
@@ -135,7 +135,7 @@ pub(super) unsafe fn first_error(
     // SAFETY: as said.
     unsafe { elements(list) }
         .iter()
-        .try_for_each(|element| check(element.err))
+        .try_for_each(|element| check_field(&element.err))
 }
 
 /// # Safety
@@ -152,7 +152,7 @@ pub(super) unsafe fn entry(element: &rd::rd_kafka_topic_partition_t) -> Entry<'_
             } else {
                 slice::from_raw_parts(element.metadata.cast(), element.metadata_size)
             },
-            error: check(element.err).err(),
+            error: check_field(&element.err).err(),
         }
     }
 }
