@@ -1,7 +1,7 @@
 //! The ledger: which rows belong to which fetch, and what may be committed when.
 //!
 //! A [`Receipt`] is the right to settle a chunk. The ledger moves a lane's front over contiguous
-//! settled chunks only, and a [`Commit`] is made of nothing but fronts that moved: what is still
+//! settled chunks only, and a `Commit` is made of nothing but fronts that moved: what is still
 //! open, what lies behind, and what belongs to a lane that ended cannot be committed.
 
 mod lane;

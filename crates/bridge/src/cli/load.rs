@@ -20,7 +20,7 @@ use crate::source::kafka::topics;
 /// How long the cluster may take to say which topics there are.
 const KAFKA_LIMIT: Duration = Duration::from_secs(10);
 /// How long rows may take after the last message was produced.
-const ROWS_LIMIT: Duration = Duration::from_secs(120);
+const ROWS_LIMIT: Duration = Duration::from_mins(2);
 
 /// Produce market data of all kinds, seeded and numbered
 ///
@@ -181,13 +181,11 @@ fn plan(config: &Config, args: &Args) -> anyhow::Result<Plan> {
     let of = |topic: &String| states.iter().find(|state| state.name == *topic);
     let mut counts = Vec::new();
     for topic in &wanted {
-        match of(topic).and_then(|state| state.partitions) {
-            Some(count) => counts.push(count),
-            None => {
-                let what = format!("topic {topic} does not exist, or kafka.topics leaves it out");
-                return Err(Stop::new(Exit::Failed, what, "run `data-bridge init` first").into());
-            }
-        }
+        let Some(count) = of(topic).and_then(|state| state.partitions) else {
+            let what = format!("topic {topic} does not exist, or kafka.topics leaves it out");
+            return Err(Stop::new(Exit::Failed, what, "run `data-bridge init` first").into());
+        };
+        counts.push(count);
     }
     counts.dedup();
     let [count] = counts[..] else {
@@ -214,7 +212,7 @@ fn produce(
         .map_or(Pace::Full, |rate| Pace::PerSecond(rate.get() as f64));
     let bar = bar("producing", args.messages);
     let produced = producer.produce(generator, numbers, pace, |state| {
-        bar.set_position(state.delivered)
+        bar.set_position(state.delivered);
     })?;
     bar.finish_and_clear();
     Ok(produced)

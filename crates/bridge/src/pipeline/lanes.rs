@@ -61,10 +61,6 @@ impl Lanes {
         self.lanes.get_mut(&id)
     }
 
-    pub(super) fn ids(&self) -> Vec<LaneId> {
-        self.lanes.keys().copied().collect()
-    }
-
     /// The engine holds these lanes, or lets them go.
     pub(super) fn hold_for_engine(&mut self, ids: &[LaneId], hold: bool) {
         for id in ids {
@@ -91,9 +87,9 @@ impl Lanes {
             }
             lane.paused = wanted;
             if wanted {
-                switches.pause.push(*id)
+                switches.pause.push(*id);
             } else {
-                switches.resume.push(*id)
+                switches.resume.push(*id);
             }
         }
         switches

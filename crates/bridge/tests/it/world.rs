@@ -17,7 +17,7 @@ use data_bridge_stack::port;
 use data_bridge_stack::process::{Lifetime, Process};
 
 /// Longest wait for anything that normally takes milliseconds to a few seconds.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// Time between two looks at what is waited for.
 const PACE: Duration = Duration::from_millis(20);
 

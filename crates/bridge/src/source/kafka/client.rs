@@ -321,7 +321,7 @@ impl Client {
     }
 
     /// Begins to leave the group; from now on the rebalance callback gives partitions back itself.
-    /// Ends when [`has_left`](Self::has_left), which needs [`serve`](Closing::serve).
+    /// Ends when `has_left`, which needs [`serve`](Closing::serve).
     pub(super) fn leave(&self) -> Result<Closing<'_>, Trouble> {
         self.callbacks.begin_closing();
         let queue = self.reply_queue();

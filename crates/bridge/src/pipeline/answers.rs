@@ -1,0 +1,113 @@
+//! What the engine answers, done: blocks sent, positions committed, lanes paused, rows buried.
+
+use data_bridge_core::decode::{DeadLetter, Reason, bury};
+use data_bridge_core::engine::{Input, Output};
+use data_bridge_core::units::{BatchId, Shelf};
+use data_bridge_core::verdict::Failure;
+use tracing::{error, info, warn};
+
+use super::{Ended, Pipeline, wall_clock_ms};
+
+impl Pipeline {
+    /// Tells the engine and acts on its answers, and on the answers to these.
+    pub(super) fn tell(&mut self, input: Input) {
+        self.answers.push_back(input);
+        let mut outputs = Vec::new();
+        while let Some(input) = self.answers.pop_front() {
+            self.engine.handle(input, self.now(), &mut outputs);
+            for output in outputs.drain(..) {
+                self.act(output);
+            }
+        }
+    }
+
+    fn act(&mut self, output: Output) {
+        match output {
+            Output::Seal { batch, shelf } => self.seal(batch, shelf),
+            Output::Send { batch, shelf, .. } => self.send(batch, shelf),
+            Output::Split {
+                batch,
+                at,
+                left,
+                right,
+            } => self.batches.split(batch, at, left, right),
+            Output::Bury {
+                batch,
+                failure,
+                attempts,
+            } => self.bury(batch, &failure, attempts),
+            Output::Forget { batch } => self.batches.forget(batch),
+            Output::Free { chunk } => {
+                self.arenas.remove(&chunk);
+            }
+            Output::Commit { positions } => self.source.commit(&positions),
+            Output::Pause { lanes } => self.lanes.hold_for_engine(&lanes, true),
+            Output::Resume { lanes } => self.lanes.hold_for_engine(&lanes, false),
+            Output::Closed { lanes } => {
+                info!(lanes = lanes.len(), "partitions given back");
+                self.source.release(&lanes);
+                self.lanes.remove(&lanes);
+            }
+            Output::TablePaused { table, failure } => {
+                let table = &self.catalog.table(table).name;
+                error!(table, error = %failure, "table cannot be written; its route is paused");
+            }
+            Output::TableResumed { table } => {
+                info!(
+                    table = self.catalog.table(table).name,
+                    "table can be written again"
+                );
+            }
+            Output::Stopped { open_chunks: 0 } => self.ended = Some(Ended::Drained),
+            Output::Stopped { open_chunks } => {
+                self.ended = Some(Ended::Abandoned { open_chunks });
+            }
+        }
+    }
+
+    fn seal(&mut self, batch: BatchId, shelf: Shelf) {
+        let Some(block) = self.blocks.take(shelf) else {
+            unreachable!("{shelf:?} was sealed as batch {batch} without rows on it")
+        };
+        self.report.sealed(batch, shelf);
+        self.batches.seal(batch, block);
+    }
+
+    fn send(&mut self, batch: BatchId, shelf: Shelf) {
+        let rows = self.batches.take(batch).or_else(|| {
+            self.seal(batch, shelf);
+            self.batches.take(batch)
+        });
+        if let Some(rows) = rows {
+            self.writers.send(batch, shelf.table, rows);
+        }
+    }
+
+    /// Writes the row that only ClickHouse refuses as a dead letter, with the bytes it came as.
+    fn bury(&mut self, batch: BatchId, failure: &Failure, attempts: u32) {
+        let Some((origin, position)) = self.batches.origin(batch) else {
+            unreachable!("batch {batch} is buried while no writer has it, and knows its origin")
+        };
+        let mut held = self.arenas.values().filter(|held| held.origin == origin);
+        let Some((held, record)) = held.find_map(|held| Some((held, held.arena.find(position)?)))
+        else {
+            unreachable!("the arena of {origin} at {position} lives until its chunk settles")
+        };
+        let now_ms = wall_clock_ms();
+        let letter = DeadLetter {
+            record,
+            origin: &origin,
+            route: &held.route,
+            reason: Reason::ClickhouseRefused,
+            error: &failure.to_string(),
+            clickhouse_code: failure.code().unwrap_or(0),
+            attempts,
+            first_failed_ms: now_ms,
+            last_failed_ms: now_ms,
+        };
+        warn!(origin, position = %position, error = %failure, "row refused: now a dead letter");
+        let part = bury(&letter, &self.catalog, &mut self.blocks);
+        self.report.refused(&held.route);
+        self.answers.push_back(Input::Buried { batch, part });
+    }
+}
