@@ -205,14 +205,16 @@ fn lock(data: &Path) -> Result<File, EngineError> {
 fn config_text(options: &Options, data: &Path) -> String {
     let memory = options.max_memory_bytes;
     let log = xml(&data.join("engine.log").display().to_string());
-    // Caches sized for laptops; a dropped table's data goes after a second, not after minutes.
+    // `log-level` and not `logger.level`: that one is ignored, and a trace of every query costs.
+    // Pools and caches sized for laptops; a dropped table's data goes after a second, not after minutes.
     format!(
         "<clickhouse>
-    <logger><level>warning</level><log>{log}</log><size>10M</size><count>1</count></logger>
+    <log-level>warning</log-level>
+    <logger><log>{log}</log><size>10M</size><count>1</count></logger>
     <max_server_memory_usage>{memory}</max_server_memory_usage>
     <mark_cache_size>67108864</mark_cache_size>
     <background_pool_size>2</background_pool_size>
-    <background_schedule_pool_size>2</background_schedule_pool_size>
+    <background_schedule_pool_size>4</background_schedule_pool_size>
     <database_atomic_delay_before_drop_table_sec>1</database_atomic_delay_before_drop_table_sec>
 </clickhouse>
 "

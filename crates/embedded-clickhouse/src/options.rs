@@ -67,7 +67,7 @@ For development, tests and demos, on loopback only. What a ClickHouse server has
   - the queue of asynchronous inserts: `async_insert` is accepted, every insert runs at once
   - KILL QUERY by the query id of HTTP: the engine gives its own ids; a query whose client leaves is
     cancelled
-  - INSERT ... SELECT ... FROM input(...), SELECT ... INTO OUTFILE, progress headers
+  - INSERT ... FROM input(...) and FROM INFILE, SELECT ... INTO OUTFILE, progress headers
   - system.query_log, system.part_log and the other log tables
   - data of a request compressed by Brotli, xz, bzip2 or Snappy
 One process per data directory. The database `default` also resolves file names: use one of your own

@@ -155,21 +155,23 @@ impl Server {
 
     /// Lets requests end, cancels what does not, stops the engine.
     async fn stop(self: Arc<Self>, mut connections: JoinSet<()>) {
-        let all_ended = async { while connections.join_next().await.is_some() {} };
-        if tokio::time::timeout(self.options.drain, all_ended)
-            .await
-            .is_err()
-        {
+        let all = u32::try_from(self.options.max_concurrent.max(1)).unwrap_or(u32::MAX);
+        let drained = async {
+            while connections.join_next().await.is_some() {}
+            // A change whose client left still runs.
+            self.places.acquire_many(all).await.is_ok()
+        };
+        let mut idle = tokio::time::timeout(self.options.drain, drained).await == Ok(true);
+        if !idle {
             tracing::warn!("cancelling requests that did not end in time");
             connections.shutdown().await;
             let engine = Arc::clone(&self.engine);
             if let Err(error) = tokio::task::spawn_blocking(move || engine.kill_all()).await {
                 tracing::warn!(%error, "running statements were not cancelled");
             }
+            let cancelled = tokio::time::timeout(CANCEL, self.places.acquire_many(all)).await;
+            idle = cancelled.is_ok_and(|all| all.is_ok());
         }
-        let places = u32::try_from(self.options.max_concurrent.max(1)).unwrap_or(u32::MAX);
-        let idle = tokio::time::timeout(CANCEL, self.places.acquire_many(places)).await;
-        let idle = idle.is_ok_and(|all| all.is_ok());
         if !idle {
             // Stopping the engine under a running statement is worse than leaving it to the
             // end of the process: what was answered is stored.
@@ -284,8 +286,15 @@ impl Server {
             id,
             place,
         };
-        // Its handle is not needed: the reply tells its end, the place its last breath.
-        drop(tokio::task::spawn_blocking(move || work::run(job, reply)));
+        // A thread of its own, not one of the runtime's, which waits for them at its end: should
+        // a statement never end, the process still can. The reply tells the statement's end, the
+        // place its last breath, so nobody joins it.
+        let thread = std::thread::Builder::new().name("statement".to_owned());
+        if let Err(error) = thread.spawn(move || work::run(job, reply)) {
+            let message = format!("no thread for the statement: {error}");
+            guard.disarm();
+            return failed(&Exception::new(439, "CANNOT_SCHEDULE_TASK", &message));
+        }
         let replied = match feed {
             None => replied.await,
             Some(feed) => {

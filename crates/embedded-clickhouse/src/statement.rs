@@ -70,6 +70,7 @@ fn insert(mut tokens: Tokens<'_>) -> Result<Option<Statement>, Exception> {
             Kind::Sign(b'(' | b'[' | b'{') => depth += 1,
             Kind::Sign(b')' | b']' | b'}') => depth = depth.saturating_sub(1),
             Kind::Word if now.is(text, "SELECT") || now.is(text, "WITH") => return Ok(None),
+            Kind::Word if depth == 0 && now.is(text, "INFILE") => return Err(no_input("INFILE")),
             Kind::Word if depth == 0 && now.is(text, "VALUES") => {
                 return Ok(Some(Statement::Insert {
                     head: text[..now.start].to_vec(),
@@ -180,6 +181,14 @@ fn query(text: &[u8]) -> Result<Statement, Exception> {
                     format = Some(name);
                 }
             }
+            // The engine would read the process's standard input instead of the body.
+            Kind::Word
+                if token.is(text, "input")
+                    && calls(&tokens)
+                    && first.as_ref().is_some_and(|first| first.is(text, "INSERT")) =>
+            {
+                return Err(no_input("input()"));
+            }
             Kind::Word if token.is(text, "OUTFILE") && outfile(&text[..token.start]) => {
                 let message =
                     "INTO OUTFILE is not allowed: this is a server's answer, not a client";
@@ -207,6 +216,22 @@ fn query(text: &[u8]) -> Result<Statement, Exception> {
         session_only: is(&["USE", "SET"]),
         kills: is(&["KILL"]),
     })
+}
+
+fn no_input(source: &str) -> Exception {
+    let message = format!(
+        "INSERT from {source} is not supported by the embedded ClickHouse; put the data behind \
+         INSERT … FORMAT, if need be into a temporary table"
+    );
+    Exception::new(48, "NOT_IMPLEMENTED", &message)
+}
+
+/// A bracket comes next.
+fn calls(tokens: &Tokens<'_>) -> bool {
+    tokens
+        .clone()
+        .next()
+        .is_some_and(|next| next.kind == Kind::Sign(b'('))
 }
 
 /// `INTO` stands before `OUTFILE`.

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{LazyLock, Mutex, mpsc};
+use std::sync::{LazyLock, mpsc};
 use std::time::{Duration, Instant};
 
 use embedded_clickhouse::{Options, find_library, serve};
@@ -17,6 +17,7 @@ use crate::client::Client;
 const DATA: &str = "EMBEDDED_CLICKHOUSE_TEST_DATA";
 const CONCURRENT: &str = "EMBEDDED_CLICKHOUSE_TEST_CONCURRENT";
 const PASSWORD: &str = "EMBEDDED_CLICKHOUSE_TEST_PASSWORD";
+const REMOVE: &str = "EMBEDDED_CLICKHOUSE_TEST_REMOVE";
 const ANNOUNCED: &str = "listening on ";
 
 /// The server of the child process; nothing when the tests are run as tests.
@@ -50,6 +51,9 @@ fn process() {
         eprintln!("refused: {error}");
         std::process::exit(3);
     }
+    if let Some(data) = std::env::var_os(REMOVE) {
+        std::fs::remove_dir_all(data).unwrap();
+    }
 }
 
 /// How a server differs from the usual one.
@@ -57,6 +61,8 @@ fn process() {
 pub(crate) struct Variant {
     pub(crate) concurrent: Option<u32>,
     pub(crate) password: Option<&'static str>,
+    /// The server removes its data at its end.
+    pub(crate) remove: bool,
 }
 
 pub(crate) struct Server {
@@ -93,6 +99,9 @@ impl Server {
         }
         if let Some(password) = variant.password {
             command.env(PASSWORD, password);
+        }
+        if variant.remove {
+            command.env(REMOVE, data);
         }
         let mut child = command.spawn().unwrap();
         let (sender, announced) = mpsc::channel();
@@ -131,7 +140,12 @@ impl Server {
     pub(crate) fn shared() -> Client {
         static SHARED: LazyLock<(Server, Data)> = LazyLock::new(|| {
             let data = Data::new("shared");
-            (Server::start(data.path(), &Variant::default()), data)
+            // Nothing static is dropped: the server, which outlives the tests a little, cleans up.
+            let variant = Variant {
+                remove: true,
+                ..Variant::default()
+            };
+            (Server::start(data.path(), &variant), data)
         });
         SHARED.0.client()
     }
@@ -195,17 +209,26 @@ impl Drop for Data {
     }
 }
 
-/// Asks `done` again and again until it says yes.
+/// Asks `done` again and again until it says yes; it asks a server, which paces the loop.
 ///
 /// # Panics
-/// When it does not within half a minute.
+/// When it does not within two minutes, which is for machines that do much else.
 pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    static TURN: Mutex<()> = Mutex::new(());
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_mins(2);
     while !done() {
         assert!(Instant::now() < deadline, "never: {what}");
-        // One asks at a time; asking is a request to the server, which paces the loop.
-        drop(TURN.lock());
-        std::thread::yield_now();
     }
+}
+
+/// Whether a statement with `mark` in its text runs.
+pub(crate) fn runs(client: &Client, mark: &str) -> bool {
+    let others = client.ok(&format!(
+        "SELECT count() FROM system.processes \
+         WHERE position(query, '{mark}') > 0 AND position(query, 'processes') = 0"
+    ));
+    others != "0"
+}
+
+pub(crate) fn wait_until_runs(client: &Client, mark: &str) {
+    wait_until(&format!("{mark} runs"), || runs(client, mark));
 }

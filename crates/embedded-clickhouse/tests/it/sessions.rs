@@ -1,7 +1,7 @@
 //! Sessions keep their tables, settings and database, and nothing else.
 
 use crate::client::{self};
-use crate::server::{Server, wait_until};
+use crate::server::{Server, wait_until, wait_until_runs};
 
 #[test]
 fn session_keeps_what_its_statements_made() {
@@ -49,7 +49,8 @@ fn parameters_of_one_request_do_not_stay_in_the_session() {
 #[test]
 fn session_serves_one_statement_at_a_time() {
     let session = Server::shared().with("session_id", "busy");
-    let slow = session.open("SELECT sleep(2)");
+    let slow = session.open("SELECT sleep(2) AS slow_session");
+    wait_until_runs(&Server::shared(), "slow_session");
     wait_until("the session is locked", || {
         session.post("SELECT 1").code() == Some(373)
     });
