@@ -97,7 +97,12 @@ fn format_clause(mut tokens: Tokens<'_>, start: usize) -> Result<Statement, Exce
     let mut head = text[..start].to_vec();
     let mut end = name.end;
     let mut ahead = tokens.clone();
-    if ahead.next().is_some_and(|token| token.is(text, "SETTINGS")) {
+    // On the same line only: data may begin with that word.
+    let same_line = |token: &Token| !text[end..token.start].contains(&b'\n');
+    if ahead
+        .next()
+        .is_some_and(|token| token.is(text, "SETTINGS") && same_line(&token))
+    {
         let from = ahead.at;
         end = settings_end(&mut ahead);
         head.extend_from_slice(b" SETTINGS ");
@@ -479,6 +484,8 @@ mod tests {
         assert_eq!(data, "\x0b;rest");
         let (_, _, data) = inserted("INSERT INTO t FORMAT Native\n\n;");
         assert_eq!(data, "\n;");
+        let (_, _, data) = inserted("INSERT INTO t FORMAT CSV\nsettings,1");
+        assert_eq!(data, "settings,1");
         assert!(parse(b"INSERT INTO t FORMAT Native ;\n1").is_err());
     }
 

@@ -17,6 +17,7 @@ use crate::client::Client;
 const DATA: &str = "EMBEDDED_CLICKHOUSE_TEST_DATA";
 const CONCURRENT: &str = "EMBEDDED_CLICKHOUSE_TEST_CONCURRENT";
 const PASSWORD: &str = "EMBEDDED_CLICKHOUSE_TEST_PASSWORD";
+const LIBRARY: &str = "EMBEDDED_CLICKHOUSE_TEST_LIBRARY";
 const REMOVE: &str = "EMBEDDED_CLICKHOUSE_TEST_REMOVE";
 const ANNOUNCED: &str = "listening on ";
 
@@ -29,6 +30,7 @@ fn process() {
     };
     let mut options = Options::new(data);
     options.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    options.library = std::env::var_os(LIBRARY).map(PathBuf::from);
     options.password = std::env::var(PASSWORD).ok();
     if let Ok(concurrent) = std::env::var(CONCURRENT) {
         options.max_concurrent = concurrent.parse().unwrap();
@@ -61,6 +63,7 @@ fn process() {
 pub(crate) struct Variant {
     pub(crate) concurrent: Option<u32>,
     pub(crate) password: Option<&'static str>,
+    pub(crate) library: Option<PathBuf>,
     /// The server removes its data at its end.
     pub(crate) remove: bool,
 }
@@ -99,6 +102,9 @@ impl Server {
         }
         if let Some(password) = variant.password {
             command.env(PASSWORD, password);
+        }
+        if let Some(library) = &variant.library {
+            command.env(LIBRARY, library);
         }
         if variant.remove {
             command.env(REMOVE, data);

@@ -1,7 +1,7 @@
 //! What stands in the way of a start is said in words.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use embedded_clickhouse::{Options, serve};
 
@@ -31,7 +31,6 @@ fn only_loopback_is_listened_on() {
 
 #[test]
 fn missing_or_unsuitable_library_says_how_to_get_it() {
-    let with_library = |file: PathBuf| refusal(move |options| options.library = Some(file));
     let data = Data::new("library");
     let text = data.path().join("libchdb.so");
     std::fs::write(&text, "not a library").unwrap();
@@ -48,7 +47,14 @@ fn missing_or_unsuitable_library_says_how_to_get_it() {
         (&text, "another architecture"),
         (Path::new(libc), "it lacks chdb_version"),
     ] {
-        let error = with_library(file.to_path_buf());
+        let library = Some(file.to_path_buf());
+        let variant = Variant {
+            library,
+            ..Variant::default()
+        };
+        let Err(error) = Server::try_start(data.path(), &variant) else {
+            panic!("it runs with {}", file.display());
+        };
         assert!(error.contains(reason), "{error}");
         assert!(error.contains("cargo xtask stack up"), "{error}");
         assert!(
