@@ -57,6 +57,10 @@ pub fn run(config: &Config) -> anyhow::Result<Ended> {
         "instance started"
     );
 
+    if config.nats.enabled {
+        info!("nats is configured; this version reads from Kafka only");
+    }
+
     let stop = StopSign::default();
     watch_signals(&runtime, stop.clone()).context("cannot watch for signals")?;
     let clickhouse = ClickHouse::new(&config.clickhouse)?;
