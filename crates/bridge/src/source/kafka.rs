@@ -209,30 +209,15 @@ impl KafkaSource {
         let Some(client) = self.client.take() else {
             return;
         };
-        let placing = self.membership.end();
+        let (owes_answer, placing) = self.membership.end();
+        self.messages.clear();
         for id in self.lanes.ids() {
             self.lanes.close(id);
         }
-        match client.leave() {
-            Ok(closing) => {
-                // The group may wait for an answer of ours; now any answer gives all back.
-                if let Err(trouble) = client.assign(None) {
-                    tracing::debug!(error = %trouble, "leaving the group");
-                }
-                let mut has_left = false;
-                while !has_left && Instant::now() < deadline {
-                    has_left = closing.serve(Duration::from_millis(20));
-                }
-                if !has_left {
-                    tracing::warn!("the group could not be left in time");
-                }
-            }
-            Err(trouble) => tracing::debug!(error = %trouble, "not leaving the group"),
-        }
-        // The end of librdkafka's threads has no deadline of its own.
+        // Neither librdkafka's own waits nor the end of its threads have a deadline.
         let (done, wait) = mpsc::channel::<()>();
-        self.messages.clear();
-        let ending = thread::spawn(move || {
+        let leaving = thread::spawn(move || {
+            leave(&client, owes_answer, deadline);
             if let Some(placing) = placing
                 && placing.join().is_err()
             {
@@ -242,10 +227,15 @@ impl KafkaSource {
             drop(done);
         });
         let left = deadline.saturating_duration_since(Instant::now());
-        if wait.recv_timeout(left) == Err(mpsc::RecvTimeoutError::Disconnected)
-            && ending.join().is_err()
-        {
-            tracing::error!("the end of the client panicked");
+        match wait.recv_timeout(left) {
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                if leaving.join().is_err() {
+                    tracing::error!("the end of the client panicked");
+                }
+            }
+            Ok(()) | Err(mpsc::RecvTimeoutError::Timeout) => {
+                tracing::warn!("the Kafka client did not end in time");
+            }
         }
     }
 
@@ -436,6 +426,28 @@ impl KafkaSource {
                     next: Position(position),
                 });
             }
+        }
+    }
+}
+
+/// Leaves the group, at most until `deadline`.
+fn leave(client: &Client, owes_answer: bool, deadline: Instant) {
+    let closing = match client.leave() {
+        Ok(closing) => closing,
+        Err(trouble) => {
+            tracing::debug!(error = %trouble, "not leaving the group");
+            return;
+        }
+    };
+    // Now any answer gives all back. Without a question it would never return if the group is left
+    // before it is looked at.
+    if owes_answer && let Err(trouble) = client.assign(None) {
+        tracing::debug!(error = %trouble, "leaving the group");
+    }
+    while !closing.serve(Duration::from_millis(20)) {
+        if Instant::now() >= deadline {
+            tracing::warn!("the group could not be left in time");
+            return;
         }
     }
 }

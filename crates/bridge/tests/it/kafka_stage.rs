@@ -159,7 +159,13 @@ pub(crate) fn add_partitions(topic: &str, to: usize) {
             .partitions()
             .len()
     };
-    while count() < to {}
+    let until = Instant::now() + PATIENCE;
+    while count() < to {
+        assert!(
+            Instant::now() < until,
+            "the broker does not show the partitions of {topic}"
+        );
+    }
 }
 
 /// Deletes what lies before an offset, as retention does.

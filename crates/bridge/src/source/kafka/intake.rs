@@ -86,7 +86,8 @@ impl Intake {
             }
             if let Some(lane) = lanes.get_mut(share.lane) {
                 lane.next = share.next;
-                lane.is_position_ours = true;
+                // An error behind these records has moved the position on.
+                lane.is_position_ours = lane.is_open();
             }
             events.push(Event::Fetched {
                 lane: share.lane,

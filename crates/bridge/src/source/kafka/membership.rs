@@ -395,14 +395,14 @@ impl Membership {
         }
     }
 
-    /// Nothing more is asked or answered; the thread that still asks, if any.
-    pub(super) fn end(&mut self) -> Option<JoinHandle<()>> {
+    /// Nothing more is asked or answered: whether the group waits for an answer, and the thread
+    /// that still asks, if any.
+    pub(super) fn end(&mut self) -> (bool, Option<JoinHandle<()>>) {
         self.unplaced.clear();
         self.revocation = None;
-        self.waiting_since = None;
-        let (placement, _) = self.placement.take()?;
-        let (_, thread) = placement.cancel();
-        Some(thread)
+        let placing = self.placement.take();
+        let thread = placing.map(|(placement, _)| placement.cancel().1);
+        (self.waiting_since.take().is_some(), thread)
     }
 
     fn answered(&mut self, trouble: Option<String>) {
