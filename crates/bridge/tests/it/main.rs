@@ -3,11 +3,13 @@
 #![expect(clippy::panic, reason = "a scenario says what broke by breaking")]
 
 mod cli;
+mod clickhouse_killed;
 mod kafka_drain;
 mod kafka_group;
 mod kafka_member;
 mod kafka_positions;
 mod kafka_stage;
 mod kafka_topics;
+mod lost_answers;
 mod quiet_tail;
 mod world;
