@@ -2,6 +2,7 @@
 
 mod backpressure;
 mod cli;
+mod clickhouse_away;
 mod clickhouse_killed;
 mod kafka_drain;
 mod kafka_group;
