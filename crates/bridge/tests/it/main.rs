@@ -4,6 +4,8 @@ mod backpressure;
 mod cli;
 mod clickhouse_away;
 mod clickhouse_killed;
+mod contract;
+mod fake_tables;
 mod kafka_drain;
 mod kafka_group;
 mod kafka_member;
