@@ -13,5 +13,6 @@ mod kafka_positions;
 mod kafka_stage;
 mod kafka_topics;
 mod lost_answers;
+mod paused_table;
 mod quiet_tail;
 mod world;
