@@ -6,7 +6,7 @@ use data_bridge_lab::generate::Generator;
 use data_bridge_lab::kafka::Pace;
 use data_bridge_lab::model::Expected;
 
-use crate::world::{PATIENCE, Scenario, own_clickhouse, until};
+use crate::world::{PATIENCE, Scenario, own_clickhouse, produce, until};
 
 const MESSAGES: u64 = 40_000;
 /// Messages from one kill to the next.
@@ -25,14 +25,13 @@ fn a_clickhouse_killed_again_and_again_has_each_event_once() {
     let mut kills = 0;
     thread::scope(|scope| {
         let load = scope.spawn(|| {
-            scenario.produce(&generator, 0..MESSAGES, Pace::PerSecond(5_000.0));
+            produce(&generator, 0..MESSAGES, Pace::PerSecond(5_000.0));
         });
         while !load.is_finished() {
             let inserted = || bridge.metric("data_bridge_inserted_rows_total");
             let before = inserted();
             until(PATIENCE, "rows to flow", || {
-                #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
-                let enough = inserted() >= before + BETWEEN as f64;
+                let enough = inserted() >= before + BETWEEN;
                 if enough || load.is_finished() {
                     Ok(())
                 } else {
@@ -53,7 +52,7 @@ fn a_clickhouse_killed_again_and_again_has_each_event_once() {
         verdict.line()
     );
     assert!(kills >= 4, "only {kills} kills");
-    assert!(retries > 0.0, "no insert met a dead server");
+    assert!(retries > 0, "no insert met a dead server");
     scenario.assert_committed();
     bridge.wait_ready();
     bridge.end();

@@ -8,7 +8,7 @@ use data_bridge_lab::model::Expected;
 use data_bridge_lab::plan::{Kind, Plan};
 use data_bridge_lab::proxy::{Direction, Fault};
 
-use crate::world::{Instance, PATIENCE, Scenario, clickhouse, proxy_to, until};
+use crate::world::{Instance, PATIENCE, Scenario, clickhouse, produce, proxy_to, until};
 
 const RATE: f64 = 2_000.0;
 
@@ -50,7 +50,7 @@ fn inserts_whose_answers_are_lost_show_each_event_once() {
     // Copies and corrections would look like inserts that happened twice.
     (plan.mix.duplicates, plan.mix.corrections) = (0.0, 0.0);
     let generator = Generator::try_new(plan).unwrap();
-    scenario.produce(&generator, 0..8_000, Pace::PerSecond(RATE));
+    produce(&generator, 0..8_000, Pace::PerSecond(RATE));
     let expected = Expected::of(&generator).unwrap();
     let doubled = finish(&scenario, &bridge, &expected);
     let cuts = proxy.counts().cuts;
@@ -73,7 +73,7 @@ fn bodies_cut_at_random_places_leave_no_partial_rows() {
     let generator = Generator::try_new(plan).unwrap();
     thread::scope(|scope| {
         let load = scope.spawn(|| {
-            scenario.produce(&generator, 0..10_000, Pace::PerSecond(RATE));
+            produce(&generator, 0..10_000, Pace::PerSecond(RATE));
         });
         while !load.is_finished() {
             let before = proxy.counts().cuts;

@@ -1,5 +1,12 @@
 //! The bridge from outside: its command line, and its work between real servers.
 
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a scenario says what broke by breaking, and shows its figures beside it"
+)]
+
 mod backpressure;
 mod cli;
 mod clickhouse_away;

@@ -14,7 +14,7 @@ use data_bridge_lab::plan::{Kind, Mix, Plan};
 use data_bridge_stack::clickhouse::{ClickHouse, ClickHouseOptions};
 
 use crate::fake_tables::{fake_with_tables, rows_of};
-use crate::world::{Instance, PATIENCE, Scenario, binary, clickhouse, folder, until};
+use crate::world::{Instance, PATIENCE, Scenario, binary, clickhouse, folder, produce, until};
 
 const SOON: (&str, &str) = ("retry", "{ initial_ms: 100, max_ms: 500 }");
 
@@ -65,7 +65,7 @@ fn a_table_that_was_renamed_pauses_its_own_route_until_it_is_back() {
     scenario.init();
     let bridge = scenario.start(1);
     let generator = Generator::try_new(scenario.plan(19, 8_000)).unwrap();
-    scenario.produce(&generator, 0..2_000, Pace::Full);
+    produce(&generator, 0..2_000, Pace::Full);
     bridge.wait_ready();
     wait_committed(&bridge);
     let database = scenario.database();
@@ -74,7 +74,7 @@ fn a_table_that_was_renamed_pauses_its_own_route_until_it_is_back() {
         scenario.query(&statement).unwrap();
     };
     rename("ticks", "ticks_away");
-    scenario.produce(&generator, 2_000..8_000, Pace::Full);
+    produce(&generator, 2_000..8_000, Pace::Full);
     let said = bridge.wait_reason(&["route of table ticks is paused", "code 60 (UNKNOWN_TABLE)"]);
     println!("{said}");
     assert!(!said.contains("route of table aggregates"), "{said}");
@@ -87,12 +87,12 @@ fn a_table_that_was_renamed_pauses_its_own_route_until_it_is_back() {
     for (table, states) in paused(&scenario, &bridge) {
         assert_eq!(states, [table == "ticks"], "{table}");
     }
-    assert_eq!(bridge.metric("data_bridge_table_paused"), 1.0);
+    assert_eq!(bridge.metric("data_bridge_table_paused"), 1);
     assert_eq!(bridge.get("/healthz").unwrap(), "ok\n");
 
     rename("ticks_away", "ticks");
     bridge.wait_ready();
-    assert_eq!(bridge.metric("data_bridge_table_paused"), 0.0);
+    assert_eq!(bridge.metric("data_bridge_table_paused"), 0);
     finish(&scenario, &bridge, &generator);
 }
 
@@ -116,13 +116,13 @@ fn a_password_that_is_wrong_for_a_while_pauses_without_dead_letters() {
     let bridge = scenario.start(1);
     bridge.wait_ready();
     let generator = Generator::try_new(scenario.plan(516, 4_000)).unwrap();
-    scenario.produce(&generator, 0..1_000, Pace::Full);
+    produce(&generator, 0..1_000, Pace::Full);
     wait_committed(&bridge);
     server.stop().unwrap();
     drop(server);
 
     let server = start(Some(port), Some("another"));
-    scenario.produce(&generator, 1_000..4_000, Pace::Full);
+    produce(&generator, 1_000..4_000, Pace::Full);
     let said = bridge.wait_reason(&[
         "route of table ticks is paused",
         "route of table aggregates is paused",
@@ -195,7 +195,7 @@ fn too_many_parts_for_a_while_are_met_with_patience_and_the_same_batch() {
         }
     });
     let generator = Generator::try_new(ticks_of_a_month(&scenario, 252, MESSAGES)).unwrap();
-    scenario.produce(&generator, 0..MESSAGES, Pace::PerSecond(1_500.0));
+    produce(&generator, 0..MESSAGES, Pace::PerSecond(1_500.0));
     let began = Instant::now();
     let said = bridge.wait_reason(&["inserts into", "code 252 (TOO_MANY_PARTS)"]);
     println!("{said}");
@@ -253,7 +253,7 @@ fn a_batch_beyond_the_memory_limit_is_halved_until_it_fits() {
         }
     });
     let generator = Generator::try_new(ticks_of_a_month(&scenario, 241, MESSAGES)).unwrap();
-    scenario.produce(&generator, 0..MESSAGES, Pace::Full);
+    produce(&generator, 0..MESSAGES, Pace::Full);
     let bridge = scenario.start(1);
     let inserts = drain(&scenario, &bridge, &fake);
     let sizes: Vec<_> = inserts.iter().map(rows_of).collect();

@@ -65,6 +65,15 @@ pub(crate) fn proxy_to(port: u16) -> Proxy {
     wait_for(Proxy::start(([127, 0, 0, 1], port).into())).expect("a port is free")
 }
 
+/// Produces these messages of a plan; all are acknowledged at the end.
+#[track_caller]
+pub(crate) fn produce(generator: &Generator, numbers: Range<u64>, pace: Pace) {
+    let producer = Producer::connect(&kafka().bootstrap()).expect("a producer can be made");
+    producer
+        .produce(generator, numbers, pace, |_| {})
+        .expect("the broker takes the messages");
+}
+
 /// One scenario: topics, group, database and files of its own on the shared servers.
 pub(crate) struct Scenario {
     pub(crate) name: String,
@@ -186,15 +195,6 @@ impl Scenario {
         wait_for(self.server().query(query)).map_err(|error| format!("{error:?}"))
     }
 
-    /// Produces these messages of a plan; all are acknowledged at the end.
-    #[track_caller]
-    pub(crate) fn produce(&self, generator: &Generator, numbers: Range<u64>, pace: Pace) {
-        let producer = Producer::connect(&kafka().bootstrap()).expect("a producer can be made");
-        producer
-            .produce(generator, numbers, pace, |_| {})
-            .expect("the broker takes the messages");
-    }
-
     /// Waits until a table shows this many rows.
     pub(crate) fn wait_rows(&self, table: &str, rows: u64) {
         let query = format!("SELECT count() FROM {}.{table} FINAL", self.database());
@@ -279,10 +279,15 @@ impl Instance {
         });
     }
 
-    /// The sum of a metric's samples; 0 while there is none.
-    pub(crate) fn metric(&self, name: &str) -> f64 {
+    /// The sum of the samples of a metric that counts; 0 while there is none.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "what counts is whole and not negative"
+    )]
+    pub(crate) fn metric(&self, name: &str) -> u64 {
         let page = self.get("/metrics").expect("the instance answers");
-        Metrics::read(&page).sum(name, &[]).unwrap_or(0.0)
+        Metrics::read(&page).sum(name, &[]).unwrap_or(0.0) as u64
     }
 
     /// Waits until the instance is not ready and says all of these words; all that it says.
