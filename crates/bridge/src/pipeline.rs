@@ -31,7 +31,7 @@ use crate::source::kafka::{Event, KafkaSource, SourceError};
 use crate::telemetry::board::Board;
 use crate::telemetry::metrics::Metrics;
 
-/// Records asked for at once. Large enough that a chunk's bookkeeping costs nothing per record,
+/// Most records asked for at once. Large enough that a chunk's bookkeeping costs nothing per record,
 /// small enough that decoding one fetch takes a few milliseconds.
 const FETCH_RECORDS: usize = 10_000;
 /// Longest wait for records: the batch call returns at its end, so this adds to the linger.
@@ -118,6 +118,8 @@ pub struct Pipeline {
     tally: Tally,
     /// Answers to outputs that are acted on after the outputs at hand.
     answers: VecDeque<Input>,
+    /// Records asked for at once.
+    fetch_records: usize,
     revoke: Duration,
     grace: Duration,
     stopping: bool,
@@ -164,6 +166,7 @@ impl Pipeline {
         );
         Self {
             began: Instant::now(),
+            fetch_records: fetch_records(&limits),
             engine: Engine::new(limits, fastrand::u64(..)),
             lanes: Lanes::default(),
             blocks: Blocks::new(Arc::clone(&catalog)),
@@ -194,7 +197,8 @@ impl Pipeline {
             if stop.is_raised() && !self.stopping {
                 self.begin_stop();
             }
-            self.source.fetch(self.wait(), FETCH_RECORDS, &mut events);
+            self.source
+                .fetch(self.wait(), self.fetch_records, &mut events);
             for event in events.drain(..) {
                 self.take_event(event);
             }
@@ -379,6 +383,18 @@ impl Pipeline {
             self.source.resume(&switches.resume);
         }
     }
+}
+
+/// Records asked for at once: the last fetch before a pause must still fit into the buffer.
+fn fetch_records(limits: &Limits) -> usize {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        reason = "a few rows more or less, and the cast saturates"
+    )]
+    let headroom = (limits.buffer_rows as f64 * (1.0 - limits.pause_at)) as usize;
+    headroom.clamp(1, FETCH_RECORDS)
 }
 
 /// The tables of all routes that topics lead to, and `dead_letters`.

@@ -49,10 +49,12 @@ impl Pipeline {
                 self.lanes.remove(&lanes);
             }
             Output::TablePaused { table, failure } => {
+                self.report.table_paused(table);
                 let table = &self.catalog.table(table).name;
                 error!(table, error = %failure, "table cannot be written; its route is paused");
             }
             Output::TableResumed { table } => {
+                self.report.table_resumed(table);
                 info!(
                     table = self.catalog.table(table).name,
                     "table can be written again"

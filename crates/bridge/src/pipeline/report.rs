@@ -171,6 +171,18 @@ impl Report {
         self.dead_letters(route, Reason::ClickhouseRefused).inc();
     }
 
+    /// A table cannot be written until someone mends it.
+    pub(super) fn table_paused(&mut self, table: TableId) {
+        let of = self.of_table(table);
+        self.metrics.table_paused.get_or_create(&of).set(1);
+    }
+
+    /// It can be written again.
+    pub(super) fn table_resumed(&mut self, table: TableId) {
+        let of = self.of_table(table);
+        self.metrics.table_paused.get_or_create(&of).set(0);
+    }
+
     /// The broker accepted a commit.
     pub(super) fn committed(&mut self) {
         self.metrics.commits.inc();

@@ -25,6 +25,8 @@ pub(super) fn member(config: &Kafka, instance: &Instance, queue_budget: u64) -> 
         (queue_budget / 2 / KIB).max(1).to_string(),
     );
     set("fetch.max.bytes", response.to_string());
+    // librdkafka refuses a `fetch.max.bytes` below it, and its default is a million.
+    set("message.max.bytes", response.min(1_000_000).to_string());
     set("fetch.message.max.bytes", response.min(MIB).to_string());
     // Each queued record also takes about 500 bytes that librdkafka does not count.
     set(
@@ -220,6 +222,19 @@ mod tests {
             assert!(queue + number("fetch.max.bytes") <= budget, "{budget}");
             assert!(bookkeeping <= budget.max(500_000), "{budget}");
             assert!(number("fetch.message.max.bytes") <= number("fetch.max.bytes"));
+        }
+    }
+
+    #[test]
+    fn a_client_of_any_budget_can_be_made() {
+        let config = config();
+        for budget in [1, MIB, 2 * MIB, 16 * MIB, 32 * MIB, 512 * MIB] {
+            let mut client = rdkafka::ClientConfig::new();
+            for (name, value) in member(&config.kafka, &config.instance, budget) {
+                client.set(name, value);
+            }
+            let made = client.create::<rdkafka::consumer::BaseConsumer>();
+            assert!(made.is_ok(), "{budget}: {:?}", made.err());
         }
     }
 }
