@@ -3,6 +3,8 @@
 #![expect(clippy::panic, reason = "a scenario says what broke by breaking")]
 
 mod cli;
+mod fail_over;
+mod flow;
 mod kafka_drain;
 mod kafka_group;
 mod kafka_member;

@@ -2,14 +2,18 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use data_bridge_lab::kafka::Offsets;
+use data_bridge_lab::generate::Generator;
+use data_bridge_lab::kafka::{Offsets, Pace, Producer};
+use data_bridge_lab::metrics::Metrics;
 use data_bridge_lab::model::Expected;
 use data_bridge_lab::plan::{Kind, Plan};
+use data_bridge_lab::proxy::Proxy;
 use data_bridge_lab::verify::{Server, Verdict, wait_until_complete};
 use data_bridge_stack::clickhouse::{ClickHouse, ClickHouseOptions};
 use data_bridge_stack::kafka::{Kafka, KafkaOptions};
@@ -56,12 +60,32 @@ pub(crate) fn own_clickhouse(name: &str) -> ClickHouse {
         .expect("ClickHouse starts")
 }
 
+/// A proxy in front of a server on loopback.
+pub(crate) fn proxy_to(port: u16) -> Proxy {
+    wait_for(Proxy::start(([127, 0, 0, 1], port).into())).expect("a port is free")
+}
+
+/// Produces these messages of a plan; all are acknowledged at the end.
+#[track_caller]
+pub(crate) fn produce(generator: &Generator, numbers: Range<u64>, pace: Pace) {
+    let producer = Producer::connect(&kafka().bootstrap()).expect("a producer can be made");
+    producer
+        .produce(generator, numbers, pace, |_| {})
+        .expect("the broker takes the messages");
+}
+
 /// One scenario: topics, group, database and files of its own on the shared servers.
 pub(crate) struct Scenario {
     pub(crate) name: String,
     pub(crate) folder: PathBuf,
     /// Where instances find ClickHouse; a proxy or a fake may stand there.
     pub(crate) clickhouse_url: String,
+    /// Where the verdict finds it.
+    pub(crate) server_url: String,
+    /// Where instances find Kafka; a proxy may stand there.
+    pub(crate) brokers: String,
+    /// Instances begin at the end of what has no commit, not at its beginning.
+    pub(crate) from_latest: bool,
     /// More of `bridge.yaml`: whole top-level sections.
     pub(crate) sections: Vec<(String, String)>,
 }
@@ -72,8 +96,17 @@ impl Scenario {
             name: name.to_owned(),
             folder: folder(name),
             clickhouse_url: clickhouse_url.to_owned(),
+            server_url: clickhouse_url.to_owned(),
+            brokers: kafka().bootstrap(),
+            from_latest: false,
             sections: Vec::new(),
         }
+    }
+
+    /// Has instances reach ClickHouse through a proxy.
+    pub(crate) fn through(mut self, proxy: &Proxy) -> Self {
+        self.clickhouse_url = proxy.url();
+        self
     }
 
     /// Puts a section into `bridge.yaml`, such as `("batch", "{ max_age_ms: 10 }")`.
@@ -95,7 +128,9 @@ impl Scenario {
     }
 
     /// A plan whose topics are this scenario's own; its records are stamped from now on.
+    #[expect(clippy::print_stdout, reason = "the seed is shown when the test fails")]
     pub(crate) fn plan(&self, seed: u64, messages: u64) -> Plan {
+        println!("seed {seed}");
         let now = jiff::Timestamp::now().as_millisecond();
         let mut plan = Plan::new(seed, messages, now);
         plan.topic_prefix = self.prefix();
@@ -113,9 +148,14 @@ impl Scenario {
             url = self.clickhouse_url,
             database = self.database(),
         );
+        let reset = if self.from_latest {
+            "latest"
+        } else {
+            "earliest"
+        };
         let mut kafka = format!(
-            "kafka:\n  brokers: {}\n  group_id: {}\n  auto_offset_reset: earliest\n  topics:\n",
-            kafka().bootstrap(),
+            "kafka:\n  brokers: {}\n  group_id: {}\n  auto_offset_reset: {reset}\n  topics:\n",
+            self.brokers,
             self.group()
         );
         for kind in Kind::ALL {
@@ -155,7 +195,7 @@ impl Scenario {
 
     /// The scenario's tables, asked directly and not through a proxy.
     pub(crate) fn server(&self) -> Server {
-        Server::new(&self.clickhouse_url, &self.database())
+        Server::new(&self.server_url, &self.database())
     }
 
     /// An answer of ClickHouse as text.
@@ -236,6 +276,8 @@ impl Instance {
     /// Waits until the instance says that it is ready.
     pub(crate) fn wait_ready(&self) {
         until(PATIENCE, "the instance to be ready", || {
+            let ended = self.process.exited();
+            assert!(ended.is_none(), "ended with {ended:?}\n{}", self.tail());
             let status = self.status();
             if status["ready"] == true {
                 Ok(())
@@ -243,6 +285,37 @@ impl Instance {
                 Err(format!("{status}\n{}", self.tail()))
             }
         });
+    }
+
+    /// The sum of the samples of a metric that counts; 0 while there is none.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "what counts is whole and not negative"
+    )]
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let page = self.get("/metrics").expect("the instance answers");
+        Metrics::read(&page).sum(name, &[]).unwrap_or(0.0) as u64
+    }
+
+    /// Waits until the instance is not ready and says all of these words; all that it says.
+    #[track_caller]
+    pub(crate) fn wait_reason(&self, words: &[&str]) -> String {
+        let what = format!("not to be ready because of {words:?}");
+        until(PATIENCE, &what, || match self.get("/readyz") {
+            Ok(ready) => Err(ready),
+            Err(said) if words.iter().all(|word| said.contains(word)) => Ok(said),
+            Err(said) => Err(said),
+        })
+    }
+
+    /// Ends the instance in order: it drained, and it never panicked.
+    #[track_caller]
+    pub(crate) fn end(&self) {
+        let status = self.terminate(Duration::from_secs(30));
+        assert!(status.success(), "{status}\n{}", self.tail());
+        let log = fs::read_to_string(self.process.log()).expect("the log is there");
+        assert!(!log.contains("panicked at"), "{log}");
     }
 
     /// Messages between commits and ends of this instance's partitions.
