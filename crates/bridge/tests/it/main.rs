@@ -12,4 +12,5 @@ mod kafka_positions;
 mod kafka_stage;
 mod kafka_topics;
 mod quiet_tail;
+mod rebalance;
 mod world;
