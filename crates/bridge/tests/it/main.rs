@@ -11,6 +11,7 @@ mod kafka_member;
 mod kafka_positions;
 mod kafka_stage;
 mod kafka_topics;
+mod kill_loop;
 mod quiet_tail;
 mod rebalance;
 mod world;
