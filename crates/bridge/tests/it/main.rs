@@ -3,8 +3,10 @@
 #![expect(clippy::panic, reason = "a scenario says what broke by breaking")]
 
 mod cli;
+mod commit_order;
 mod fail_over;
 mod flow;
+mod front;
 mod kafka_drain;
 mod kafka_group;
 mod kafka_member;
