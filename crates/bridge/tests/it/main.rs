@@ -16,4 +16,5 @@ mod kafka_topics;
 mod kill_loop;
 mod quiet_tail;
 mod rebalance;
+mod stop;
 mod world;
