@@ -14,6 +14,7 @@ mod kafka_positions;
 mod kafka_stage;
 mod kafka_topics;
 mod kill_loop;
+mod latest;
 mod quiet_tail;
 mod rebalance;
 mod stop;
