@@ -182,6 +182,11 @@ impl Process {
         self.signal(libc::SIGTERM);
     }
 
+    /// Interrupts the process (SIGINT), as Ctrl-C does, and returns at once.
+    pub fn interrupt(&self) {
+        self.signal(libc::SIGINT);
+    }
+
     /// The last lines of the log under its path, for an error message.
     #[must_use]
     pub fn log_tail(&self) -> String {

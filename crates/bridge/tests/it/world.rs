@@ -84,6 +84,8 @@ pub(crate) struct Scenario {
     pub(crate) server_url: String,
     /// Where instances find Kafka; a proxy may stand there.
     pub(crate) brokers: String,
+    /// Instances begin at the end of what has no commit, not at its beginning.
+    pub(crate) from_latest: bool,
     /// More of `bridge.yaml`: whole top-level sections.
     pub(crate) sections: Vec<(String, String)>,
 }
@@ -96,6 +98,7 @@ impl Scenario {
             clickhouse_url: clickhouse_url.to_owned(),
             server_url: clickhouse_url.to_owned(),
             brokers: kafka().bootstrap(),
+            from_latest: false,
             sections: Vec::new(),
         }
     }
@@ -145,8 +148,13 @@ impl Scenario {
             url = self.clickhouse_url,
             database = self.database(),
         );
+        let reset = if self.from_latest {
+            "latest"
+        } else {
+            "earliest"
+        };
         let mut kafka = format!(
-            "kafka:\n  brokers: {}\n  group_id: {}\n  auto_offset_reset: earliest\n  topics:\n",
+            "kafka:\n  brokers: {}\n  group_id: {}\n  auto_offset_reset: {reset}\n  topics:\n",
             self.brokers,
             self.group()
         );
