@@ -2,6 +2,8 @@
 
 #![expect(clippy::panic, reason = "a scenario says what broke by breaking")]
 
+mod bad_data;
+mod by_hand;
 mod cli;
 mod kafka_drain;
 mod kafka_group;
@@ -9,5 +11,8 @@ mod kafka_member;
 mod kafka_positions;
 mod kafka_stage;
 mod kafka_topics;
+mod memory;
 mod quiet_tail;
+mod refused_rows;
+mod tables;
 mod world;
