@@ -67,7 +67,8 @@ pub fn catalog(
                 status.reasons = vec![error.to_string()];
                 board.publish(status);
                 board.turn();
-                runtime.block_on(tokio::time::sleep(ASK_AGAIN));
+                // Within the runtime: a timer cannot be made outside of one.
+                runtime.block_on(async { tokio::time::sleep(ASK_AGAIN).await });
             }
         }
     }

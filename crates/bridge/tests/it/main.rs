@@ -8,6 +8,8 @@
 )]
 
 mod backpressure;
+mod bad_data;
+mod by_hand;
 mod cli;
 mod clickhouse_away;
 mod clickhouse_killed;
@@ -26,8 +28,11 @@ mod kafka_topics;
 mod kill_loop;
 mod latest;
 mod lost_answers;
+mod memory;
 mod paused_table;
 mod quiet_tail;
 mod rebalance;
+mod refused_rows;
 mod stop;
+mod tables;
 mod world;

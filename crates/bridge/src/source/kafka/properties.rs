@@ -28,6 +28,9 @@ pub(super) fn member(config: &Kafka, instance: &Instance, queue_budget: u64) -> 
     // librdkafka refuses a `fetch.max.bytes` below it, and its default is a million.
     set("message.max.bytes", response.min(1_000_000).to_string());
     set("fetch.message.max.bytes", response.min(MIB).to_string());
+    // Only producers are limited by it, but librdkafka refuses consumers that fetch less at once
+    // than its default of 1,000,000.
+    set("message.max.bytes", response.min(1_000_000).to_string());
     // Each queued record also takes about 500 bytes that librdkafka does not count.
     set(
         "queued.min.messages",
@@ -222,6 +225,8 @@ mod tests {
             assert!(queue + number("fetch.max.bytes") <= budget, "{budget}");
             assert!(bookkeeping <= budget.max(500_000), "{budget}");
             assert!(number("fetch.message.max.bytes") <= number("fetch.max.bytes"));
+            // Else no client can be made.
+            assert!(number("message.max.bytes") <= number("fetch.max.bytes"));
         }
     }
 
