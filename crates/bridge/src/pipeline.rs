@@ -118,8 +118,6 @@ pub struct Pipeline {
     tally: Tally,
     /// Answers to outputs that are acted on after the outputs at hand.
     answers: VecDeque<Input>,
-    /// Records asked for at once.
-    fetch_records: usize,
     revoke: Duration,
     grace: Duration,
     stopping: bool,
@@ -166,7 +164,6 @@ impl Pipeline {
         );
         Self {
             began: Instant::now(),
-            fetch_records: fetch_records(&limits),
             engine: Engine::new(limits, fastrand::u64(..)),
             lanes: Lanes::default(),
             blocks: Blocks::new(Arc::clone(&catalog)),
@@ -198,7 +195,7 @@ impl Pipeline {
                 self.begin_stop();
             }
             self.source
-                .fetch(self.wait(), self.fetch_records, &mut events);
+                .fetch(self.wait(), self.fetch_records(), &mut events);
             for event in events.drain(..) {
                 self.take_event(event);
             }
@@ -226,6 +223,14 @@ impl Pipeline {
         self.engine
             .next_wake()
             .map_or(LONGEST_WAIT, |wake| wake.since(now).min(LONGEST_WAIT))
+    }
+
+    /// Records asked for at once: none that would not fit into the buffer.
+    fn fetch_records(&self) -> usize {
+        let left = usize::try_from(self.engine.rows_left()).unwrap_or(usize::MAX);
+        // At least one: the source must be asked for what else happened, and a full buffer has
+        // paused all lanes.
+        left.clamp(1, FETCH_RECORDS)
     }
 
     fn begin_stop(&mut self) {
@@ -383,18 +388,6 @@ impl Pipeline {
             self.source.resume(&switches.resume);
         }
     }
-}
-
-/// Records asked for at once: the last fetch before a pause must still fit into the buffer.
-fn fetch_records(limits: &Limits) -> usize {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_precision_loss,
-        clippy::cast_sign_loss,
-        reason = "a few rows more or less, and the cast saturates"
-    )]
-    let headroom = (limits.buffer_rows as f64 * (1.0 - limits.pause_at)) as usize;
-    headroom.clamp(1, FETCH_RECORDS)
 }
 
 /// The tables of all routes that topics lead to, and `dead_letters`.

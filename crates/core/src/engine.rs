@@ -96,6 +96,13 @@ impl Engine {
         Some(receipt)
     }
 
+    /// Rows that still fit into the buffer: what one fetch may bring at most.
+    #[must_use]
+    pub fn rows_left(&self) -> u64 {
+        let limit = self.budget.limit().rows;
+        limit.saturating_sub(self.budget.held().rows)
+    }
+
     /// Takes one input at the moment `now` and adds what to do to `outputs`. A `now` before an
     /// earlier one counts as that.
     pub fn handle(&mut self, input: Input, now: Moment, outputs: &mut Vec<Output>) {
