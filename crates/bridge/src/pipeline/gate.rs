@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use data_bridge_core::catalog::{Catalog, Severity};
 use data_bridge_core::units::TableId;
+use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::sink::clickhouse::ClickHouse;
@@ -58,8 +59,21 @@ impl Gate {
         opened: impl Fn() + Send,
     ) {
         loop {
+            // All at once: an instance that takes over begins as soon as the slowest answer is
+            // there, however many tables there are.
+            let mut looks = JoinSet::new();
             for (table, before) in self.closed() {
-                let reason = self.look(&clickhouse, &catalog, table).await;
+                let (clickhouse, catalog) = (clickhouse.clone(), Arc::clone(&catalog));
+                looks.spawn(async move {
+                    let reason = look(&clickhouse, &catalog, table).await;
+                    (table, before, reason)
+                });
+            }
+            while let Some(looked) = looks.join_next().await {
+                let Ok((table, before, reason)) = looked else {
+                    // It panicked, or the runtime ends: the table stays closed.
+                    continue;
+                };
                 match &reason {
                     Some(reason) if *reason != before => warn!(%reason, "table not writable"),
                     Some(_) => {}
@@ -77,34 +91,29 @@ impl Gate {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
+}
 
-    /// Why the table must not be written; `None` when it can be.
-    async fn look(
-        &self,
-        clickhouse: &ClickHouse,
-        catalog: &Catalog,
-        id: TableId,
-    ) -> Option<String> {
-        let table = catalog.table(id);
-        let (database, name) = (clickhouse.database(), &table.name);
-        match look_at(clickhouse, table).await {
-            Ok(Found::Missing) => Some(format!(
-                "table {database}.{name} does not exist on {}: run `data-bridge init`",
-                clickhouse.url()
-            )),
-            Err(failure) => Some(format!(
-                "ClickHouse cannot be asked about {name}: {failure}"
-            )),
-            Ok(Found::Table { mismatches }) => {
-                let (errors, warnings): (Vec<_>, Vec<_>) = mismatches
-                    .iter()
-                    .partition(|mismatch| mismatch.severity == Severity::Error);
-                for warning in warnings {
-                    warn!(%warning, "table can be written, with a risk");
-                }
-                let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-                (!errors.is_empty()).then(|| errors.join("; "))
+/// Why the table must not be written; `None` when it can be.
+async fn look(clickhouse: &ClickHouse, catalog: &Catalog, id: TableId) -> Option<String> {
+    let table = catalog.table(id);
+    let (database, name) = (clickhouse.database(), &table.name);
+    match look_at(clickhouse, table).await {
+        Ok(Found::Missing) => Some(format!(
+            "table {database}.{name} does not exist on {}: run `data-bridge init`",
+            clickhouse.url()
+        )),
+        Err(failure) => Some(format!(
+            "ClickHouse cannot be asked about {name}: {failure}"
+        )),
+        Ok(Found::Table { mismatches }) => {
+            let (errors, warnings): (Vec<_>, Vec<_>) = mismatches
+                .iter()
+                .partition(|mismatch| mismatch.severity == Severity::Error);
+            for warning in warnings {
+                warn!(%warning, "table can be written, with a risk");
             }
+            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            (!errors.is_empty()).then(|| errors.join("; "))
         }
     }
 }

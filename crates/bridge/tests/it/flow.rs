@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use data_bridge_lab::generate::Generator;
-use data_bridge_lab::kafka::Offsets;
+use data_bridge_lab::kafka::{Offsets, Pace, Producer};
 use data_bridge_lab::model::Expected;
 use data_bridge_lab::plan::{Kind, Mix};
 
@@ -46,21 +46,50 @@ pub(crate) fn finish(scenario: &Scenario, bridges: &[Instance], expected: &Expec
     }
 }
 
+/// Produces the messages at this rate for as long as `work` takes, then what is left of them at
+/// once. So there are rows to wait for, however long a loaded machine takes.
+pub(crate) fn under_load<T>(generator: &Generator, per_second: u32, work: impl FnOnce() -> T) -> T {
+    let done = AtomicBool::new(false);
+    let piece = u64::from(per_second / 5);
+    let messages = generator.plan().messages;
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let producer = Producer::connect(&kafka().bootstrap()).expect("a producer can be made");
+            let mut sent = 0;
+            while sent < messages {
+                let (end, pace) = if done.load(Ordering::Relaxed) {
+                    (messages, Pace::Full)
+                } else {
+                    let end = messages.min(sent + piece);
+                    (end, Pace::PerSecond(f64::from(per_second)))
+                };
+                let produced = producer.produce(generator, sent..end, pace, |_| {});
+                produced.expect("the broker takes the messages");
+                sent = end;
+            }
+        });
+        let _done = Done(&done);
+        work()
+    })
+}
+
+/// Says so when what others wait for is over, also when it panicked.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Does `work` and looks again and again meanwhile, on a thread of its own.
 pub(crate) fn beside<T>(mut look: impl FnMut() + Send, work: impl FnOnce() -> T) -> T {
-    /// Ends the looking, also when `work` panics.
-    struct Done<'a>(&'a AtomicBool);
-    impl Drop for Done<'_> {
-        fn drop(&mut self) {
-            self.0.store(true, Ordering::Relaxed);
-        }
-    }
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
                 look();
-                pause(Duration::from_millis(50));
+                pause(Duration::from_millis(100));
             }
         });
         let _done = Done(&done);

@@ -1,18 +1,17 @@
 //! Instances join and leave while rows flow and buffers are half full.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 use std::time::Duration;
 
-use data_bridge_lab::kafka::Pace;
 use data_bridge_lab::model::Expected;
 use data_bridge_lab::plan::Kind;
 use data_bridge_lab::proxy::Fault;
 
-use crate::flow::{Commits, beside, finish, ticks, wait_shares};
-use crate::world::{PATIENCE, Scenario, clickhouse, produce, proxy_to, until};
+use crate::flow::{self, Commits, beside, finish, ticks, wait_shares};
+use crate::world::{PATIENCE, Scenario, clickhouse, proxy_to, until};
 
-const MESSAGES: u64 = 10_000;
+const MESSAGES: u64 = 30_000;
+const RATE: u32 = 1_000;
 
 /// Rows wait longer than usual, so that every revocation finds some.
 fn half_full(name: &str, assignor: &str) -> Scenario {
@@ -36,31 +35,27 @@ fn joins_and_leaves(scenario: &Scenario, seed: u64, under_load: impl FnOnce()) {
     under_load();
     let moves = AtomicU64::new(0);
     let mut commits = Commits::of(scenario, &moves);
-    thread::scope(|scope| {
-        let load = scope.spawn(|| {
-            produce(&generator, 0..MESSAGES, Pace::PerSecond(1_000.0));
-        });
-        // Nobody joins or leaves before the group has got on.
-        let get_on = || {
-            let before = moves.load(Ordering::Relaxed);
-            until(PATIENCE, "commits of every partition", || {
-                let now = moves.load(Ordering::Relaxed);
-                let enough = now >= before + 6 || load.is_finished();
-                enough.then_some(()).ok_or_else(|| format!("{now} commits"))
-            });
-        };
-        let work = || {
-            for _ in 0..2 {
-                let third = scenario.start(3);
-                wait_shares(&[&first, &second, &third], &[16, 16, 16]);
-                get_on();
-                third.end();
-                wait_shares(&[&first, &second], &[24, 24]);
-                get_on();
+    // Nobody joins or leaves before the group has got on.
+    let get_on = || {
+        let before = moves.load(Ordering::Relaxed);
+        until(PATIENCE, "commits of every partition", || {
+            match moves.load(Ordering::Relaxed) {
+                now if now >= before + 6 => Ok(()),
+                now => Err(format!("{now} commits")),
             }
-        };
-        beside(|| commits.look(), work);
-    });
+        });
+    };
+    let work = || {
+        for _ in 0..2 {
+            let third = scenario.start(3);
+            wait_shares(&[&first, &second, &third], &[16, 16, 16]);
+            get_on();
+            third.end();
+            wait_shares(&[&first, &second], &[24, 24]);
+            get_on();
+        }
+    };
+    flow::under_load(&generator, RATE, || beside(|| commits.look(), work));
     let moved = moves.load(Ordering::Relaxed);
     assert!(moved >= 4 * 6, "only {moved} commits seen");
     finish(scenario, &[first, second], &expected);
