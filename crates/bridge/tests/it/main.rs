@@ -29,6 +29,7 @@ mod kill_loop;
 mod latest;
 mod lost_answers;
 mod memory;
+mod own_route;
 mod paused_table;
 mod quiet_tail;
 mod rebalance;
