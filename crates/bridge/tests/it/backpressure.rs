@@ -7,7 +7,7 @@ use data_bridge_lab::kafka::Pace;
 use data_bridge_lab::model::Expected;
 use data_bridge_lab::proxy::Fault;
 
-use crate::world::{PATIENCE, Scenario, clickhouse, pause, produce, proxy_to};
+use crate::world::{PATIENCE, Scenario, clickhouse, pause, produce, proxy_to, until};
 
 const MIB: u64 = 1 << 20;
 const MESSAGES: u64 = 40_000;
@@ -25,7 +25,12 @@ fn a_slow_clickhouse_pauses_and_resumes_fetching_and_memory_stays_bounded() {
     proxy.set(Fault::Delay(Duration::from_millis(600)));
     let generator = Generator::try_new(scenario.plan(18, MESSAGES)).unwrap();
     produce(&generator, 0..MESSAGES, Pace::Full);
-    let rebalances = bridge.metric("data_bridge_rebalances_total");
+    let rebalances = until(PATIENCE, "the first assignment", || {
+        match bridge.metric("data_bridge_rebalances_total") {
+            0 => Err("none".to_owned()),
+            rebalances => Ok(rebalances),
+        }
+    });
 
     let (mut changes, mut held) = (Vec::new(), false);
     let (mut rss, mut rows, mut bytes) = (0, 0, 0);

