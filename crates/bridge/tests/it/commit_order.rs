@@ -83,9 +83,23 @@ fn a_commit_stays_before_a_failed_batch_while_later_ones_succeed() {
     scenario.assert_committed();
     let december = commits.read();
 
-    // January fails, February lands.
+    // January fails, February lands; in pieces, so that chunks of February alone settle behind
+    // chunks that are open.
     january.holds.store(true, Ordering::Relaxed);
-    produce(&generator, 2_500..9_000, Pace::Full);
+    for end in [4_500, 6_500, 8_000, 9_000] {
+        let begin = bridge.status()["kafka_messages"]
+            .as_u64()
+            .expect("a number");
+        produce(&generator, begin..end, Pace::Full);
+        until(PATIENCE, "the messages to be taken", || {
+            let status = bridge.status();
+            if status["kafka_messages"] == end {
+                Ok(())
+            } else {
+                Err(status.to_string())
+            }
+        });
+    }
     let february = format!(
         "SELECT count() FROM {}.ticks WHERE timestamp >= '2024-02-01'",
         scenario.database()
