@@ -75,8 +75,16 @@ pub fn answer(
     };
     match dispatch(&cli.command, environment) {
         Ok(exit) => exit,
+        // The reader has enough, as `head` does.
+        Err(error) if is_broken_pipe(&error) => Exit::Done,
         Err(error) => report::error(&error),
     }
+}
+
+/// Whether nobody reads our output any more.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let cause = error.downcast_ref::<std::io::Error>();
+    cause.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 fn dispatch(command: &Command, environment: &Environment) -> anyhow::Result<Exit> {

@@ -196,6 +196,11 @@ impl Pipeline {
             }
             self.source
                 .fetch(self.wait(), self.fetch_records(), &mut events);
+            let assigned = |event: &&Event| matches!(event, Event::Assigned { .. });
+            let assigned = events.iter().filter(assigned).count();
+            if assigned > 0 {
+                info!(partitions = assigned, "partitions assigned");
+            }
             for event in events.drain(..) {
                 self.take_event(event);
             }
@@ -295,7 +300,7 @@ impl Pipeline {
         let table = self.catalog.route(route).table;
         let name = self.catalog.route(route).name.clone();
         let decoder = Decoder::new(Arc::clone(&self.catalog), route, origin.clone());
-        info!(lane = %id, topic, partition, start = %start, "partition assigned");
+        debug!(lane = %id, topic, partition, start = %start, "partition assigned");
         self.lanes.add(id, Lane::new(origin, table, name, decoder));
         self.tell(Input::Assigned {
             lane: id,

@@ -19,7 +19,7 @@ pub enum EngineError {
     #[error(transparent)]
     Library(#[from] LibraryError),
     /// The data directory cannot be made or written.
-    #[error("data directory {path}: {source}")]
+    #[error("data directory {path} cannot be used")]
     Data {
         /// The directory or the file in it.
         path: String,

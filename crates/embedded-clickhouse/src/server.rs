@@ -36,7 +36,7 @@ pub enum ServeError {
     #[error("the embedded ClickHouse listens on loopback only, not on {0}: use 127.0.0.1 or ::1")]
     NotLoopback(SocketAddr),
     /// The address is taken, or not ours.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}")]
     Listen {
         /// Where.
         address: SocketAddr,

@@ -56,7 +56,8 @@ pub struct Args {
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     pub(super) duplicates: f64,
 
-    /// Afterwards, wait for the rows and compare every value in ClickHouse
+    /// Afterwards, wait for the rows and compare every value in ClickHouse; rows that are there
+    /// already, of other seeds or sources, count as unexpected
     #[arg(long)]
     pub(super) verify: bool,
 

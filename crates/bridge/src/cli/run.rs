@@ -34,7 +34,10 @@ Exit codes:
 pub(super) fn execute(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     let Args { settings: _ } = args;
     match instance::run(config)? {
-        Ended::Drained => Ok(Exit::Done),
+        Ended::Drained => {
+            tracing::info!("stopped: everything fetched is durable and committed");
+            Ok(Exit::Done)
+        }
         Ended::Abandoned { open_chunks } => Err(Stop::new(
             Exit::Failed,
             format!(

@@ -1,6 +1,6 @@
 //! Whether each table is as it must be: looked at before the first row, and until all is well.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -62,6 +62,7 @@ impl Gate {
             // All at once: an instance that takes over begins as soon as the slowest answer is
             // there, however many tables there are.
             let mut looks = JoinSet::new();
+            let mut said = BTreeSet::new();
             for (table, before) in self.closed() {
                 let (clickhouse, catalog) = (clickhouse.clone(), Arc::clone(&catalog));
                 looks.spawn(async move {
@@ -75,7 +76,10 @@ impl Gate {
                     continue;
                 };
                 match &reason {
-                    Some(reason) if *reason != before => warn!(%reason, "table not writable"),
+                    // What is wrong with all of them is said once.
+                    Some(reason) if *reason != before && said.insert(reason.clone()) => {
+                        warn!(%reason, "not writable");
+                    }
                     Some(_) => {}
                     None => info!(table = catalog.table(table).name, "table as it must be"),
                 }
@@ -103,7 +107,7 @@ async fn look(clickhouse: &ClickHouse, catalog: &Catalog, id: TableId) -> Option
             clickhouse.url()
         )),
         Err(failure) => Some(format!(
-            "ClickHouse cannot be asked about {name}: {failure}"
+            "ClickHouse cannot be asked about its tables: {failure}"
         )),
         Ok(Found::Table { mismatches }) => {
             let (errors, warnings): (Vec<_>, Vec<_>) = mismatches

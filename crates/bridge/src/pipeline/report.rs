@@ -217,7 +217,12 @@ impl Report {
         self.status.partitions = partitions(&source);
         self.status.rebalances = source.rebalances;
         self.status.reasons = self.reasons(&source, closed, &snapshot.tables_paused, idle);
-        self.status.ready = self.status.reasons.is_empty();
+        let was_ready = std::mem::replace(&mut self.status.ready, self.status.reasons.is_empty());
+        match (was_ready, self.status.ready) {
+            (false, true) => info!("ready"),
+            (true, false) => warn!(reasons = self.status.reasons.join("; "), "not ready"),
+            (true, true) | (false, false) => {}
+        }
         self.count(&source, idle);
         self.board.publish(self.status.clone());
         if self.heartbeat.elapsed() >= HEARTBEAT_EVERY {
@@ -248,7 +253,12 @@ impl Report {
         idle: Option<Duration>,
     ) -> Vec<String> {
         let mut reasons = source_reasons(source);
-        reasons.extend(closed.values().cloned());
+        for reason in closed.values() {
+            // A server that cannot be reached keeps all tables closed for the same reason.
+            if !reasons.contains(reason) {
+                reasons.push(reason.clone());
+            }
+        }
         for PausedTable { table, failure, .. } in paused {
             let name = &self.catalog.table(*table).name;
             reasons.push(format!("route of table {name} is paused: {failure}"));

@@ -316,3 +316,22 @@ fn colours_are_for_terminals() {
     );
     assert!(!answer.err.contains('\x1b'), "{:?}", answer.err);
 }
+
+#[test]
+fn a_reader_that_has_enough_is_no_error() {
+    for arguments in [
+        &["config", "show"][..],
+        &["completions", "bash"],
+        &["init", "--dry-run"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(env!("CARGO_BIN_EXE_data-bridge"))
+            .args(arguments)
+            .stdout(writer)
+            .output()
+            .expect("the binary is built");
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {output:?}");
+        assert!(output.stderr.is_empty(), "{arguments:?}: {output:?}");
+    }
+}

@@ -155,7 +155,7 @@ fn tables_of_another_shape_are_refused_by_name_while_the_other_routes_flow() {
         scenario.query(&misshapen).unwrap();
     }
     let assert_named = |said: &Said| {
-        assert_eq!(said.code, Some(1), "{said:?}");
+        assert_eq!((said.code, said.err.as_str()), (Some(1), ""), "{said:?}");
         for complaint in complaints() {
             let complaint = |line: &str| line.contains("PROBLEM") && line.contains(complaint);
             assert!(said.out.lines().any(complaint), "{}", said.out);
