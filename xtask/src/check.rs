@@ -23,46 +23,16 @@ struct Step {
 
 /// The quick ones first.
 const STEPS: [Step; 7] = [
-    Step {
-        name: "system libraries",
-        run: || Ok(found(prerequisites::check())),
-    },
-    Step {
-        name: "format",
-        run: || cargo(&["fmt", "--all", "--check"], &[]),
-    },
-    Step {
-        name: "layers",
-        run: layers::check,
-    },
-    Step {
-        name: "unused dependencies",
-        run: dependencies::check,
-    },
-    Step {
-        name: "file sizes",
-        run: files::check,
-    },
+    Step { name: "system libraries", run: || Ok(found(prerequisites::check())) },
+    Step { name: "format", run: || cargo(&["fmt", "--all", "--check"], &[]) },
+    Step { name: "layers", run: layers::check },
+    Step { name: "unused dependencies", run: dependencies::check },
+    Step { name: "file sizes", run: files::check },
     Step {
         name: "clippy",
-        run: || {
-            cargo(
-                &[
-                    "clippy",
-                    "--workspace",
-                    "--all-targets",
-                    "--",
-                    "-D",
-                    "warnings",
-                ],
-                &[],
-            )
-        },
+        run: || cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[]),
     },
-    Step {
-        name: "documentation",
-        run: documentation,
-    },
+    Step { name: "documentation", run: documentation },
 ];
 
 /// Runs every step, however many fail; `false` when one did.
@@ -94,19 +64,12 @@ pub(crate) fn run() -> Result<bool> {
 }
 
 fn found(result: Result<()>) -> Finding {
-    result
-        .map(|()| String::new())
-        .map_err(|error| format!("{error:#}"))
+    result.map(|()| String::new()).map_err(|error| format!("{error:#}"))
 }
 
 /// With private items: this is an application, its documentation is for those who work on it.
 fn documentation() -> Result<Finding> {
-    let arguments = [
-        "doc",
-        "--workspace",
-        "--no-deps",
-        "--document-private-items",
-    ];
+    let arguments = ["doc", "--workspace", "--no-deps", "--document-private-items"];
     cargo(&arguments, &[("RUSTDOCFLAGS", "-D warnings")])
 }
 
@@ -137,10 +100,7 @@ fn run_quietly(mut command: Command) -> Result<Finding> {
 fn is_progress(line: &str) -> bool {
     let first = line.split_whitespace().next().unwrap_or_default();
     line.starts_with(' ')
-        && matches!(
-            first,
-            "Compiling" | "Checking" | "Documenting" | "Downloaded" | "Finished"
-        )
+        && matches!(first, "Compiling" | "Checking" | "Documenting" | "Downloaded" | "Finished")
 }
 
 fn indent(text: &str) -> String {
@@ -159,14 +119,8 @@ mod tests {
     #[test]
     fn a_failing_command_shows_both_outputs_without_progress() {
         let mut command = Command::new("sh");
-        command.args([
-            "-c",
-            "echo diff; echo '   Compiling libc v0.2' >&2; echo bad >&2; exit 1",
-        ]);
+        command.args(["-c", "echo diff; echo '   Compiling libc v0.2' >&2; echo bad >&2; exit 1"]);
         assert_eq!(run_quietly(command).unwrap(), Err("diff\nbad\n".to_owned()));
-        assert_eq!(
-            run_quietly(Command::new("true")).unwrap(),
-            Ok(String::new())
-        );
+        assert_eq!(run_quietly(Command::new("true")).unwrap(), Ok(String::new()));
     }
 }

@@ -64,11 +64,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     }
 
     let bridge = stack::bridge_binary()?;
-    let lifetime = if arguments.keep {
-        Lifetime::Detached
-    } else {
-        Lifetime::WithStarter
-    };
+    let lifetime = if arguments.keep { Lifetime::Detached } else { Lifetime::WithStarter };
     let servers = Servers::start(&bridge, &folder, lifetime)?;
     let config = write_config(&folder, &servers)?;
     init(&bridge, &config, &folder)?;
@@ -90,16 +86,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     let good = exact && wrong.is_empty();
     if !good {
         wrong.extend(fleet.logs());
-        screen::line(&format!(
-            "demo   look at: {}",
-            wrong.join("\n                ")
-        ));
+        screen::line(&format!("demo   look at: {}", wrong.join("\n                ")));
     }
-    screen::line(&format!(
-        "demo: {}, {}",
-        if good { "ok" } else { "FAILED" },
-        seconds(begun)
-    ));
+    screen::line(&format!("demo: {}, {}", if good { "ok" } else { "FAILED" }, seconds(begun)));
     Ok(good)
 }
 
@@ -112,20 +101,12 @@ struct Servers {
 impl Servers {
     fn start(bridge: &Path, folder: &Path, lifetime: Lifetime) -> Result<Self> {
         let port = Some(port::free_or(9092)?);
-        let options = KafkaOptions {
-            port,
-            lifetime,
-            ..KafkaOptions::default()
-        };
+        let options = KafkaOptions { port, lifetime, ..KafkaOptions::default() };
         let kafka = Kafka::start(&folder.join("kafka"), options)?;
         screen::line(&format!("demo   Kafka at {}", kafka.bootstrap()));
 
         let port = Some(port::free_or(8123)?);
-        let options = ClickHouseOptions {
-            port,
-            lifetime,
-            ..ClickHouseOptions::default()
-        };
+        let options = ClickHouseOptions { port, lifetime, ..ClickHouseOptions::default() };
         let clickhouse = ClickHouse::start(bridge, &folder.join("clickhouse"), options)?;
         screen::line(&format!("demo   ClickHouse at {}", clickhouse.url()));
         Ok(Self { kafka, clickhouse })
@@ -202,11 +183,7 @@ fn watch(
             return Ok(rows);
         }
         if started.elapsed() > STALL_LIMIT + Duration::from_secs(arguments.messages / RATE) {
-            bail!(
-                "no end in sight\n{}\n{}",
-                load.log_tail(),
-                fleet.log_tails()
-            );
+            bail!("no end in sight\n{}\n{}", load.log_tail(), fleet.log_tails());
         }
     }
 }
@@ -226,10 +203,7 @@ fn explain(servers: &Servers, fleet: &Fleet, config: &Path, keep: bool) {
         screen::line(&format!("  curl {url} -d \"{query}\""));
     }
     screen::line(&format!("  curl {}/api/status", fleet.url(0)));
-    screen::line(&format!(
-        "  data-bridge check --config {}",
-        config.display()
-    ));
+    screen::line(&format!("  data-bridge check --config {}", config.display()));
     screen::line("Stop it with: cargo xtask stack down");
 }
 

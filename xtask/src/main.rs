@@ -16,11 +16,7 @@ mod screen;
 mod workspace;
 
 #[derive(Parser)]
-#[command(
-    name = "cargo xtask",
-    about = "Checks, tests and shows this project",
-    version
-)]
+#[command(name = "cargo xtask", about = "Checks, tests and shows this project", version)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -16,18 +16,8 @@ const NEEDS: [Need; 5] = [
     need("cc", &["--version"], "a C compiler", "gcc"),
     need("c++", &["--version"], "a C++ compiler", "g++"),
     need("make", &["--version"], "make", "make"),
-    need(
-        "pkg-config",
-        &["--exists", "openssl"],
-        "OpenSSL's headers, found by pkg-config",
-        SSL,
-    ),
-    need(
-        "pkg-config",
-        &["--exists", "zlib"],
-        "zlib's headers, found by pkg-config",
-        ZLIB,
-    ),
+    need("pkg-config", &["--exists", "openssl"], "OpenSSL's headers, found by pkg-config", SSL),
+    need("pkg-config", &["--exists", "zlib"], "zlib's headers, found by pkg-config", ZLIB),
 ];
 const SSL: &str = "pkg-config libssl-dev";
 const ZLIB: &str = "pkg-config zlib1g-dev";
@@ -38,12 +28,7 @@ const fn need(
     what: &'static str,
     debian: &'static str,
 ) -> Need {
-    Need {
-        program,
-        arguments,
-        what,
-        debian,
-    }
+    Need { program, arguments, what, debian }
 }
 
 /// Fails with everything that is missing and the one command that installs it.
@@ -57,10 +42,7 @@ pub(crate) fn check() -> Result<()> {
 
 fn advice(missing: &[&Need]) -> String {
     let what: Vec<&str> = missing.iter().map(|need| need.what).collect();
-    let mut packages: Vec<&str> = missing
-        .iter()
-        .flat_map(|need| need.debian.split(' '))
-        .collect();
+    let mut packages: Vec<&str> = missing.iter().flat_map(|need| need.debian.split(' ')).collect();
     packages.sort_unstable();
     packages.dedup();
     format!(
@@ -90,10 +72,7 @@ mod tests {
     fn everything_that_is_missing_is_named_with_one_command() {
         let text = advice(&[&NEEDS[3], &NEEDS[4]]);
         assert!(text.contains("OpenSSL") && text.contains("zlib"), "{text}");
-        assert!(
-            text.ends_with("apt-get install libssl-dev pkg-config zlib1g-dev"),
-            "{text}"
-        );
+        assert!(text.ends_with("apt-get install libssl-dev pkg-config zlib1g-dev"), "{text}");
         let absent = need("no-such-program", &[], "nothing", "nothing");
         assert!(!absent.is_there());
         assert!(!need("false", &[], "nothing", "nothing").is_there());

@@ -11,9 +11,7 @@ pub(crate) fn line(text: &str) {
 /// A part of the screen, drawn at once.
 pub(crate) fn part(text: &str) {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .ok();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).ok();
 }
 
 /// A line on standard error.

@@ -51,10 +51,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             show(&stack, "stop them with: cargo xtask stack down");
             screen::line(&format!("use them with:  {}", variables(&stack)));
         }
-        Action::Status => show(
-            &Stack::read(&folder)?,
-            "start them with: cargo xtask stack up",
-        ),
+        Action::Status => show(&Stack::read(&folder)?, "start them with: cargo xtask stack up"),
         Action::Down => down(&folder)?,
         Action::Clean => {
             down(&folder)?;
@@ -155,36 +152,19 @@ fn start(name: &str, place: &Path, port: u16, bridge: &Path) -> Result<Server> {
     let port = Some(port);
     match name {
         "kafka" => {
-            let options = KafkaOptions {
-                port,
-                lifetime,
-                ..KafkaOptions::default()
-            };
+            let options = KafkaOptions { port, lifetime, ..KafkaOptions::default() };
             let kafka = Kafka::start(place, options)?;
             server(name, kafka.port(), kafka.bootstrap(), kafka.process())
         }
         "nats" => {
-            let options = NatsOptions {
-                port,
-                lifetime,
-                ..NatsOptions::default()
-            };
+            let options = NatsOptions { port, lifetime, ..NatsOptions::default() };
             let nats = Nats::start(place, options)?;
             server(name, nats.port(), nats.url(), nats.process())
         }
         _ => {
-            let options = ClickHouseOptions {
-                port,
-                lifetime,
-                ..ClickHouseOptions::default()
-            };
+            let options = ClickHouseOptions { port, lifetime, ..ClickHouseOptions::default() };
             let clickhouse = ClickHouse::start(bridge, place, options)?;
-            server(
-                name,
-                clickhouse.port(),
-                clickhouse.url(),
-                clickhouse.process(),
-            )
+            server(name, clickhouse.port(), clickhouse.url(), clickhouse.process())
         }
     }
 }
@@ -194,14 +174,7 @@ fn server(name: &str, port: u16, address: String, process: &Process) -> Result<S
     let started = process::start_time(pid)
         .with_context(|| format!("{name} has just ended\n{}", process.log_tail()))?;
     let log = process.log().to_owned();
-    Ok(Server {
-        name: name.to_owned(),
-        pid,
-        started,
-        port,
-        address,
-        log,
-    })
+    Ok(Server { name: name.to_owned(), pid, started, port, address, log })
 }
 
 fn end_recorded(place: &Path) -> Result<bool> {
@@ -216,8 +189,7 @@ fn lock(folder: &Path) -> Result<File> {
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let path = folder.join("lock");
     let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
-    file.lock()
-        .with_context(|| format!("cannot lock {}", path.display()))?;
+    file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
     Ok(file)
 }
 
@@ -241,15 +213,10 @@ fn show(stack: &Stack, hint: &str) {
 
 /// The addresses as the variables that `data-bridge` reads.
 fn variables(stack: &Stack) -> String {
-    let names = [
-        ("kafka", "KAFKA_BROKERS"),
-        ("nats", "NATS_URL"),
-        ("clickhouse", "CLICKHOUSE_URL"),
-    ];
+    let names =
+        [("kafka", "KAFKA_BROKERS"), ("nats", "NATS_URL"), ("clickhouse", "CLICKHOUSE_URL")];
     let set = names.iter().filter_map(|(name, variable)| {
-        stack
-            .server(name)
-            .map(|server| format!("{variable}={}", server.address))
+        stack.server(name).map(|server| format!("{variable}={}", server.address))
     });
     set.collect::<Vec<_>>().join(" ")
 }
@@ -265,8 +232,5 @@ fn memory(pid: u32) -> String {
         .lines()
         .find_map(|line| line.strip_prefix("VmRSS:"))
         .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-    kilobytes.map_or_else(
-        || "-".to_owned(),
-        |kilobytes| format!("{} MB", kilobytes / 1024),
-    )
+    kilobytes.map_or_else(|| "-".to_owned(), |kilobytes| format!("{} MB", kilobytes / 1024))
 }

@@ -47,10 +47,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     let mut total = Outcome::default();
     let mut failed = Vec::new();
     let logs = workspace::metadata()?.target.join("test-logs");
-    let programs = build
-        .programs
-        .iter()
-        .filter(|program| !arguments.fast || !program.needs_servers());
+    let programs =
+        build.programs.iter().filter(|program| !arguments.fast || !program.needs_servers());
     for program in programs {
         let command = command(program, &build, &arguments.rest);
         let outcome = run_program(&program.title(), command, &logs)?;
@@ -111,9 +109,7 @@ fn command(program: &Program, build: &Build, rest: &[String]) -> Command {
     let mut command = Command::new(&program.executable);
     command.args(rest).current_dir(&program.folder);
     // As `cargo test` does, for tests that look at run time.
-    command
-        .env("CARGO_MANIFEST_DIR", &program.folder)
-        .env("CARGO_PKG_NAME", &program.package);
+    command.env("CARGO_MANIFEST_DIR", &program.folder).env("CARGO_PKG_NAME", &program.package);
     for (name, executable) in &build.binaries {
         command.env(format!("CARGO_BIN_EXE_{name}"), executable);
     }
@@ -142,9 +138,7 @@ fn run_program(title: &str, command: Command, logs: &Path) -> Result<Outcome> {
     // A program without tests, or of which the filter leaves none, is not worth a line.
     if !outcome.is_empty() || !outcome.passed() {
         let counts = outcome.counts();
-        screen::line(&format!(
-            "test   {title:<34} {took:>9}  {verdict:<6} {counts}"
-        ));
+        screen::line(&format!("test   {title:<34} {took:>9}  {verdict:<6} {counts}"));
     }
     if !outcome.passed() {
         if status.is_none() {

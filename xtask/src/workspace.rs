@@ -9,9 +9,7 @@ use serde_json::Value;
 
 /// The folder of the workspace.
 pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("xtask lies in the workspace")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
 }
 
 /// The cargo that started us, in the folder of the workspace.
@@ -25,10 +23,7 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
 pub(crate) fn program(path: &Path) -> Command {
     let mut command = Command::new(path);
     for (name, _) in std::env::vars_os() {
-        if name
-            .to_str()
-            .is_some_and(|name| name.starts_with("CARGO_PKG_"))
-        {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_")) {
             command.env_remove(&name);
         }
     }
@@ -75,29 +70,19 @@ pub(crate) fn metadata() -> Result<Metadata> {
     let mut command = cargo(&["metadata", "--no-deps", "--format-version", "1"]);
     let output = command.output().context("cargo does not run")?;
     if !output.status.success() {
-        bail!(
-            "cargo metadata failed:\n{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        bail!("cargo metadata failed:\n{}", String::from_utf8_lossy(&output.stderr));
     }
     parse(&output.stdout, root())
 }
 
 fn parse(json: &[u8], root: &Path) -> Result<Metadata> {
     let json: Value = serde_json::from_slice(json).context("cargo metadata is not JSON")?;
-    let packages = array(&json["packages"])
-        .map(|package| parse_package(package, root))
-        .collect();
-    Ok(Metadata {
-        packages,
-        target: PathBuf::from(text(&json["target_directory"])),
-    })
+    let packages = array(&json["packages"]).map(|package| parse_package(package, root)).collect();
+    Ok(Metadata { packages, target: PathBuf::from(text(&json["target_directory"])) })
 }
 
 fn parse_package(package: &Value, root: &Path) -> Package {
-    let folder = Path::new(text(&package["manifest_path"]))
-        .parent()
-        .unwrap_or(root);
+    let folder = Path::new(text(&package["manifest_path"])).parent().unwrap_or(root);
     let dependencies = array(&package["dependencies"]).map(|dependency| {
         let name = text(&dependency["name"]);
         let used_as = dependency["rename"].as_str().unwrap_or(name);
@@ -133,22 +118,13 @@ pub(crate) fn tracked_files() -> Result<Option<Vec<PathBuf>>> {
         return Ok(None);
     }
     let mut git = Command::new("git");
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = git
-        .args(["ls-files", "-z"])
-        .current_dir(root())
-        .output()
-        .context("git does not run")?;
+    let Output { status, stdout, stderr } =
+        git.args(["ls-files", "-z"]).current_dir(root()).output().context("git does not run")?;
     if !status.success() {
         bail!("git ls-files failed: {}", String::from_utf8_lossy(&stderr));
     }
     let names = String::from_utf8_lossy(&stdout);
-    Ok(Some(
-        names.split_terminator('\0').map(PathBuf::from).collect(),
-    ))
+    Ok(Some(names.split_terminator('\0').map(PathBuf::from).collect()))
 }
 
 /// All Rust files below `folder` (relative to the workspace), sorted; none if it does not exist.
@@ -194,11 +170,8 @@ mod tests {
         assert_eq!(metadata.target, Path::new("/w/target"));
         let package = &metadata.packages[0];
         assert_eq!(package.folder, Path::new("crates/a"));
-        let seen: Vec<_> = package
-            .dependencies
-            .iter()
-            .map(|d| (d.identifier.as_str(), d.kind, d.ours))
-            .collect();
+        let seen: Vec<_> =
+            package.dependencies.iter().map(|d| (d.identifier.as_str(), d.kind, d.ours)).collect();
         assert_eq!(
             seen,
             [

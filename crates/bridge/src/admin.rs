@@ -41,9 +41,7 @@ pub struct Pages {
 /// # Errors
 /// When the port is taken or the address is not ours.
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|cause| ListenError { address, cause })
+    TcpListener::bind(address).await.map_err(|cause| ListenError { address, cause })
 }
 
 /// Serves until `shutdown` resolves.
@@ -61,9 +59,7 @@ pub async fn serve(
         .route("/readyz", get(readiness))
         .route("/api/status", get(status))
         .with_state(pages);
-    axum::serve(listener, routes)
-        .with_graceful_shutdown(shutdown)
-        .await
+    axum::serve(listener, routes).with_graceful_shutdown(shutdown).await
 }
 
 async fn metrics(State(pages): State<Pages>) -> Response {

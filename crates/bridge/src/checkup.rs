@@ -50,11 +50,7 @@ pub struct Finding {
 
 impl Finding {
     fn new(level: Level, subject: impl Into<String>, text: impl Into<String>) -> Self {
-        Self {
-            level,
-            subject: subject.into(),
-            text: text.into(),
-        }
+        Self { level, subject: subject.into(), text: text.into() }
     }
 }
 
@@ -98,29 +94,17 @@ fn fail_over(config: &Config) -> Finding {
         );
         return Finding::new(Level::Warning, SUBJECT, text);
     }
-    Finding::new(
-        Level::Ok,
-        SUBJECT,
-        format!("at most {seconds} s after a kill -9"),
-    )
+    Finding::new(Level::Ok, SUBJECT, format!("at most {seconds} s after a kill -9"))
 }
 
 fn kafka(config: &Config) -> Vec<Finding> {
     if !config.kafka.enabled {
-        return vec![Finding::new(
-            Level::Warning,
-            "kafka",
-            "switched off by kafka.enabled: false",
-        )];
+        return vec![Finding::new(Level::Warning, "kafka", "switched off by kafka.enabled: false")];
     }
     let brokers = &config.kafka.brokers;
     match topics::describe(&config.kafka, KAFKA_LIMIT) {
         Ok(found) => {
-            let mut findings = vec![Finding::new(
-                Level::Ok,
-                "kafka",
-                format!("{brokers} answers"),
-            )];
+            let mut findings = vec![Finding::new(Level::Ok, "kafka", format!("{brokers} answers"))];
             findings.extend(found.into_iter().map(topic));
             findings
         }
@@ -138,11 +122,9 @@ fn topic(topic: TopicState) -> Finding {
             Finding::new(Level::Ok, subject, format!("{partitions} partitions"))
         }
         (None, Some(error)) => Finding::new(Level::Problem, subject, error),
-        (None, None) => Finding::new(
-            Level::Problem,
-            subject,
-            "does not exist: run `data-bridge init`",
-        ),
+        (None, None) => {
+            Finding::new(Level::Problem, subject, "does not exist: run `data-bridge init`")
+        }
     }
 }
 
@@ -152,21 +134,14 @@ async fn clickhouse(config: &Config) -> Vec<Finding> {
         Ok(clickhouse) => clickhouse,
         Err(error) => return vec![Finding::new(Level::Problem, SUBJECT, error.to_string())],
     };
-    let version = match clickhouse
-        .query("SELECT version() FORMAT TabSeparated")
-        .await
-    {
+    let version = match clickhouse.query("SELECT version() FORMAT TabSeparated").await {
         Ok(version) => version.trim().to_owned(),
         Err(failure @ Failure::Server { .. }) => {
             let text = format!("{}: {failure}", clickhouse.url());
             return vec![Finding::new(Level::Problem, SUBJECT, text)];
         }
         Err(failure) => {
-            return vec![Finding::new(
-                Level::Unreachable,
-                SUBJECT,
-                failure.to_string(),
-            )];
+            return vec![Finding::new(Level::Unreachable, SUBJECT, failure.to_string())];
         }
     };
     let text = format!("{} answers, version {version}", clickhouse.url());
@@ -186,11 +161,7 @@ async fn clickhouse(config: &Config) -> Vec<Finding> {
 
 /// The tables that this configuration's topics lead to, and `dead_letters`.
 fn tables_in_use<'c>(config: &Config, catalog: &'c Catalog) -> Vec<&'c Table> {
-    let routes = config
-        .kafka
-        .topics
-        .values()
-        .filter_map(|name| catalog.route_id(name));
+    let routes = config.kafka.topics.values().filter_map(|name| catalog.route_id(name));
     let mut ids: Vec<_> = routes.map(|route| catalog.route(route).table).collect();
     ids.push(catalog.dead_letters());
     ids.sort_unstable();
@@ -202,11 +173,7 @@ async fn table_findings(clickhouse: &ClickHouse, table: &Table) -> Vec<Finding> 
     let subject = format!("table {}.{}", clickhouse.database(), table.name);
     match look_at(clickhouse, table).await {
         Ok(Found::Missing) => {
-            vec![Finding::new(
-                Level::Problem,
-                subject,
-                "does not exist: run `data-bridge init`",
-            )]
+            vec![Finding::new(Level::Problem, subject, "does not exist: run `data-bridge init`")]
         }
         Ok(Found::Table { mismatches }) if mismatches.is_empty() => {
             let key = format!("sort key {}", table.sort_key.join(", "));
@@ -222,10 +189,6 @@ async fn table_findings(clickhouse: &ClickHouse, table: &Table) -> Vec<Finding> 
                 Finding::new(level, subject.clone(), mismatch.to_string())
             })
             .collect(),
-        Err(failure) => vec![Finding::new(
-            Level::Unreachable,
-            subject,
-            failure.to_string(),
-        )],
+        Err(failure) => vec![Finding::new(Level::Unreachable, subject, failure.to_string())],
     }
 }

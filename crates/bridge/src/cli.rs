@@ -116,11 +116,7 @@ fn dispatch(command: &Command, environment: &Environment) -> anyhow::Result<Exit
 /// A small runtime for commands that ask servers.
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")
+    builder.worker_threads(1).enable_all().build().context("cannot start the runtime")
 }
 
 #[cfg(test)]
@@ -139,10 +135,7 @@ mod tests {
         for command in Cli::command().get_subcommands() {
             let name = command.get_name();
             assert!(command.get_about().is_some(), "{name}");
-            let text = command
-                .get_after_help()
-                .map(ToString::to_string)
-                .unwrap_or_default();
+            let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(text.contains("Examples:"), "{name}: {text}");
             assert!(text.contains("Exit codes:"), "{name}: {text}");
         }

@@ -119,14 +119,10 @@ impl Config {
     /// Never: defaults have no problem.
     #[must_use]
     pub fn from_defaults(environment: &Environment) -> Self {
-        let alone = Environment {
-            host_name: environment.host_name.clone(),
-            ..Environment::default()
-        };
+        let alone =
+            Environment { host_name: environment.host_name.clone(), ..Environment::default() };
         let loaded = Self::load(None, &alone, &[]);
-        loaded
-            .expect("defaults have no problem: a test loads them")
-            .config
+        loaded.expect("defaults have no problem: a test loads them").config
     }
 
     /// Reads a file's text; the environment is stronger than the file, overrides are the strongest.
@@ -143,13 +139,7 @@ impl Config {
             let folder = path.parent().unwrap_or(Path::new(""));
             let name = path.display().to_string();
             let root = node::parse(&name, text, &mut collected.problems);
-            collected.take_file(
-                &root,
-                &Expansion {
-                    environment,
-                    folder,
-                },
-            );
+            collected.take_file(&root, &Expansion { environment, folder });
         }
         collected.take_environment(environment);
         for Override { flag, key, value } in overrides {
@@ -160,24 +150,12 @@ impl Config {
         let config = Self::read(&mut values, environment);
         rules::check(&config, &mut values);
 
-        let Values {
-            problems,
-            warnings,
-            settings,
-            ..
-        } = values;
+        let Values { problems, warnings, settings, .. } = values;
         let warnings = problem::in_file_order(warnings);
         if problems.is_empty() {
-            Ok(Loaded {
-                config,
-                warnings,
-                settings,
-            })
+            Ok(Loaded { config, warnings, settings })
         } else {
-            Err(Problems {
-                problems: problem::in_file_order(problems),
-                warnings,
-            })
+            Err(Problems { problems: problem::in_file_order(problems), warnings })
         }
     }
 

@@ -43,10 +43,7 @@ pub fn run(config: &Config) -> anyhow::Result<Ended> {
         ..Status::default()
     }));
     let metrics = Arc::new(Metrics::new(&config.instance.id, config.instance.number));
-    let pages = Pages {
-        board: Arc::clone(&board),
-        metrics: Arc::clone(&metrics),
-    };
+    let pages = Pages { board: Arc::clone(&board), metrics: Arc::clone(&metrics) };
     let server = Server::start(&runtime, config, pages)?;
     info!(
         address = %config.http.listen,

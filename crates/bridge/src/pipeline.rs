@@ -126,9 +126,7 @@ pub struct Pipeline {
 
 impl std::fmt::Debug for Pipeline {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pipeline")
-            .field("stopping", &self.stopping)
-            .finish_non_exhaustive()
+        f.debug_struct("Pipeline").field("stopping", &self.stopping).finish_non_exhaustive()
     }
 }
 
@@ -136,14 +134,7 @@ impl Pipeline {
     /// A pipeline that begins with [`Self::run`]; looks at the tables from now on.
     #[must_use]
     pub fn new(config: &Config, limits: Limits, parts: Parts) -> Self {
-        let Parts {
-            catalog,
-            source,
-            clickhouse,
-            runtime,
-            board,
-            metrics,
-        } = parts;
+        let Parts { catalog, source, clickhouse, runtime, board, metrics } = parts;
         let (ended, done) = sync_channel(DONE_QUEUE);
         let waker = source.waker();
         let writers = Writers::new(runtime.clone(), clickhouse.clone(), Arc::clone(&catalog), {
@@ -156,12 +147,9 @@ impl Pipeline {
             }
         });
         let gate = Gate::closed_for(&tables_in_use(config, &catalog));
-        runtime.spawn(
-            gate.clone()
-                .watch(clickhouse.clone(), Arc::clone(&catalog), move || {
-                    waker.wake();
-                }),
-        );
+        runtime.spawn(gate.clone().watch(clickhouse.clone(), Arc::clone(&catalog), move || {
+            waker.wake();
+        }));
         Self {
             began: Instant::now(),
             engine: Engine::new(limits, fastrand::u64(..)),
@@ -194,8 +182,7 @@ impl Pipeline {
             if stop.is_raised() && !self.stopping {
                 self.begin_stop();
             }
-            self.source
-                .fetch(self.wait(), self.fetch_records(), &mut events);
+            self.source.fetch(self.wait(), self.fetch_records(), &mut events);
             let assigned = |event: &&Event| matches!(event, Event::Assigned { .. });
             let assigned = events.iter().filter(assigned).count();
             if assigned > 0 {
@@ -210,8 +197,7 @@ impl Pipeline {
             self.tell(Input::Tick);
             self.look_at_gate();
             self.switch_lanes();
-            self.report
-                .turn(self.now(), &self.engine, &self.source, &self.gate_was);
+            self.report.turn(self.now(), &self.engine, &self.source, &self.gate_was);
             if let Some(ended) = self.ended.take() {
                 self.source.close(Instant::now() + LEAVE_LIMIT);
                 return ended;
@@ -225,9 +211,7 @@ impl Pipeline {
 
     fn wait(&self) -> Duration {
         let now = self.now();
-        self.engine
-            .next_wake()
-            .map_or(LONGEST_WAIT, |wake| wake.since(now).min(LONGEST_WAIT))
+        self.engine.next_wake().map_or(LONGEST_WAIT, |wake| wake.since(now).min(LONGEST_WAIT))
     }
 
     /// Records asked for at once: none that would not fit into the buffer.
@@ -241,19 +225,12 @@ impl Pipeline {
     fn begin_stop(&mut self) {
         info!(grace = ?self.grace, "stopping: what was fetched is sent, results are awaited");
         self.stopping = true;
-        self.tell(Input::Stop {
-            deadline: self.now().after(self.grace),
-        });
+        self.tell(Input::Stop { deadline: self.now().after(self.grace) });
     }
 
     fn take_event(&mut self, event: Event) {
         match event {
-            Event::Assigned {
-                lane,
-                topic,
-                partition,
-                start,
-            } => {
+            Event::Assigned { lane, topic, partition, start } => {
                 self.begin_lane(lane, &topic, partition, start);
             }
             Event::Fetched { lane, arena, next } => self.take_chunk(lane, arena, next),
@@ -288,10 +265,7 @@ impl Pipeline {
 
     fn begin_lane(&mut self, id: LaneId, topic: &str, partition: i32, start: Position) {
         let origin = format!("kafka:{topic}:{partition}");
-        let Some(route) = self
-            .topics
-            .get(topic)
-            .and_then(|name| self.catalog.route_id(name))
+        let Some(route) = self.topics.get(topic).and_then(|name| self.catalog.route_id(name))
         else {
             // Only topics with a route are subscribed to.
             error!(topic, "assigned a topic without a route");
@@ -302,11 +276,7 @@ impl Pipeline {
         let decoder = Decoder::new(Arc::clone(&self.catalog), route, origin.clone());
         debug!(lane = %id, topic, partition, start = %start, "partition assigned");
         self.lanes.add(id, Lane::new(origin, table, name, decoder));
-        self.tell(Input::Assigned {
-            lane: id,
-            start,
-            table,
-        });
+        self.tell(Input::Assigned { lane: id, start, table });
         self.hold_closed_tables();
     }
 
@@ -321,43 +291,28 @@ impl Pipeline {
             return;
         };
         self.tally.clear();
-        lane.decoder
-            .decode(&arena, wall_clock_ms(), &mut self.blocks, &mut self.tally);
+        lane.decoder.decode(&arena, wall_clock_ms(), &mut self.blocks, &mut self.tally);
         self.report.decoded(lane, &arena, &self.tally);
-        let held = Held {
-            origin: lane.origin.clone(),
-            route: lane.route.clone(),
-            arena,
-        };
+        let held = Held { origin: lane.origin.clone(), route: lane.route.clone(), arena };
         self.arenas.insert(receipt.chunk(), held);
         let parts: Vec<Part> = self.tally.parts.clone();
         self.tell(Input::Decoded { receipt, parts });
     }
 
     fn take_done(&mut self, done: Done) {
-        let Done {
-            batch,
-            table,
-            block,
-            rows,
-            bytes,
-            elapsed,
-            result,
-        } = done;
+        let Done { batch, table, block, rows, bytes, elapsed, result } = done;
         let name = &self.catalog.table(table).name;
         match result {
             Ok(()) => {
                 debug!(%batch, table = name, rows = rows.len(), bytes, ?elapsed, "batch inserted");
-                self.report
-                    .inserted(batch, table, rows.len(), elapsed, wall_clock_ms());
+                self.report.inserted(batch, table, rows.len(), elapsed, wall_clock_ms());
                 if let Ok(block) = Arc::try_unwrap(block) {
                     self.blocks.recycle(block);
                 }
                 self.tell(Input::Durable { batch });
             }
             Err(failure) => {
-                self.report
-                    .insert_failed(batch, table, rows.len(), &failure);
+                self.report.insert_failed(batch, table, rows.len(), &failure);
                 self.batches.put_back(batch, block, rows);
                 self.tell(Input::Failed { batch, failure });
             }
@@ -380,8 +335,7 @@ impl Pipeline {
     fn hold_closed_tables(&mut self) {
         let closed = &self.gate_was;
         let letters = closed.contains_key(&self.catalog.dead_letters());
-        self.lanes
-            .hold_for_gate(|table| letters || closed.contains_key(&table));
+        self.lanes.hold_for_gate(|table| letters || closed.contains_key(&table));
     }
 
     fn switch_lanes(&mut self) {
@@ -411,8 +365,6 @@ fn tables_in_use(config: &Config, catalog: &Catalog) -> Vec<TableId> {
 }
 
 fn wall_clock_ms() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -81,14 +81,8 @@ pub fn catalog(
 pub async fn described(config: &Config, clickhouse: &ClickHouse) -> Result<Catalog, RouteError> {
     let mut catalog = Catalog::shipped();
     for route in &config.routes {
-        let unknown = |reason| RouteError::Unknown {
-            route: route.name.clone(),
-            reason,
-        };
-        let unusable = |reason| RouteError::Unusable {
-            route: route.name.clone(),
-            reason,
-        };
+        let unknown = |reason| RouteError::Unknown { route: route.name.clone(), reason };
+        let unusable = |reason| RouteError::Unusable { route: route.name.clone(), reason };
         let name = format!("{}.{}", clickhouse.database(), route.table);
         let live = describe(clickhouse, &route.table)
             .await
@@ -144,9 +138,5 @@ fn time_range(range: config::TimeRange) -> TimeRange {
 }
 
 fn listed<P: std::fmt::Display>(problems: &[P]) -> String {
-    problems
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("; ")
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }

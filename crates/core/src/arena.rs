@@ -64,8 +64,7 @@ impl Arena {
     ) {
         let start = self.bytes.len();
         for (name, value) in headers {
-            self.bytes
-                .extend_from_slice(&length(Some(name)).to_le_bytes());
+            self.bytes.extend_from_slice(&length(Some(name)).to_le_bytes());
             self.bytes.extend_from_slice(&length(value).to_le_bytes());
             self.bytes.extend_from_slice(name);
             self.bytes.extend_from_slice(value.unwrap_or_default());
@@ -76,10 +75,7 @@ impl Arena {
             self.bytes.extend_from_slice(part);
         }
         self.bytes.extend_from_slice(&[0; PADDING]);
-        self.unordered |= self
-            .index
-            .last()
-            .is_some_and(|last| last.position >= position);
+        self.unordered |= self.index.last().is_some_and(|last| last.position >= position);
         self.index.push(Entry {
             position,
             time_ms,
@@ -125,13 +121,9 @@ impl Arena {
     #[must_use]
     pub fn find(&self, position: Position) -> Option<Record<'_>> {
         let index = if self.unordered {
-            self.index
-                .iter()
-                .position(|entry| entry.position == position)?
+            self.index.iter().position(|entry| entry.position == position)?
         } else {
-            self.index
-                .binary_search_by_key(&position, |entry| entry.position)
-                .ok()?
+            self.index.binary_search_by_key(&position, |entry| entry.position).ok()?
         };
         self.get(index)
     }
@@ -156,11 +148,7 @@ impl Arena {
         let subject = take(entry.subject)
             .map(|bytes| str::from_utf8(bytes).expect("a subject was pushed as a str"));
         let key = take(entry.key);
-        let present = if entry.payload == ABSENT {
-            0
-        } else {
-            entry.payload as usize
-        };
+        let present = if entry.payload == ABSENT { 0 } else { entry.payload as usize };
         let padded = &rest[..present + PADDING];
         let payload = (entry.payload != ABSENT).then(|| &padded[..present]);
         Record {
@@ -178,9 +166,7 @@ impl Arena {
 /// The length of a part as the index holds it.
 fn length(part: Option<&[u8]>) -> u32 {
     part.map_or(ABSENT, |part| {
-        let length = u32::try_from(part.len())
-            .ok()
-            .filter(|length| *length != ABSENT);
+        let length = u32::try_from(part.len()).ok().filter(|length| *length != ABSENT);
         length.expect("brokers bound a record below 4 GiB")
     })
 }
@@ -193,13 +179,7 @@ mod tests {
 
     use super::*;
 
-    type Owned = (
-        i64,
-        Option<Vec<u8>>,
-        Option<Vec<u8>>,
-        Option<String>,
-        Vec<OwnedHeader>,
-    );
+    type Owned = (i64, Option<Vec<u8>>, Option<Vec<u8>>, Option<String>, Vec<OwnedHeader>);
     type OwnedHeader = (Vec<u8>, Option<Vec<u8>>);
 
     fn bytes() -> impl Strategy<Value = Vec<u8>> {
@@ -218,18 +198,9 @@ mod tests {
     }
 
     fn push(arena: &mut Arena, position: u64, (time_ms, key, payload, subject, headers): &Owned) {
-        let headers = headers
-            .iter()
-            .map(|(name, value)| (&name[..], value.as_deref()));
+        let headers = headers.iter().map(|(name, value)| (&name[..], value.as_deref()));
         let (key, payload) = (key.as_deref(), payload.as_deref());
-        arena.push(
-            Position(position),
-            *time_ms,
-            key,
-            payload,
-            subject.as_deref(),
-            headers,
-        );
+        arena.push(Position(position), *time_ms, key, payload, subject.as_deref(), headers);
     }
 
     fn check(record: &Record<'_>, position: u64, wanted: &Owned) {
@@ -304,11 +275,8 @@ mod tests {
     #[test]
     fn the_last_header_of_a_name_counts() {
         let mut arena = Arena::new();
-        let headers: [(&[u8], Option<&[u8]>); 3] = [
-            (b"event-id", Some(b"1")),
-            (b"other", None),
-            (b"event-id", Some(b"2")),
-        ];
+        let headers: [(&[u8], Option<&[u8]>); 3] =
+            [(b"event-id", Some(b"1")), (b"other", None), (b"event-id", Some(b"2"))];
         arena.push(Position(0), 0, None, None, None, headers);
         let record = arena.get(0).expect("is there");
         assert_eq!(record.headers.last(b"event-id"), Some(Some(&b"2"[..])));

@@ -34,13 +34,7 @@ pub struct Block {
 impl Block {
     fn new(layout: Arc<Layout>, shelf: Shelf) -> Self {
         let columns = layout.columns.iter().map(Values::new).collect();
-        Self {
-            layout,
-            shelf,
-            rows: 0,
-            bytes: 0,
-            columns,
-        }
+        Self { layout, shelf, rows: 0, bytes: 0, columns }
     }
 
     /// How many rows.
@@ -93,10 +87,7 @@ impl Block {
 
     /// Undoes the half-written row and panics.
     #[cold]
-    #[expect(
-        clippy::panic,
-        reason = "cells that do not fit are a mistake in a decoder's plan"
-    )]
+    #[expect(clippy::panic, reason = "cells that do not fit are a mistake in a decoder's plan")]
     fn refuse(&mut self, unfit: Option<(usize, Cell<'_>)>, cells: usize) -> ! {
         for values in &mut self.columns {
             values.truncate(self.rows as usize);
@@ -134,10 +125,7 @@ impl Block {
     /// # Panics
     /// When the rows are not rows of the block.
     pub fn encode(&self, rows: Range<u32>, out: &mut Vec<u8>) {
-        assert!(
-            rows.start <= rows.end && rows.end <= self.rows,
-            "{rows:?} of {self:?}"
-        );
+        assert!(rows.start <= rows.end && rows.end <= self.rows, "{rows:?} of {self:?}");
         let rows = rows.start as usize..rows.end as usize;
         // About what is written, so that a large block is not copied as `out` grows.
         let share = self.bytes * rows.len() as u64 / u64::from(self.rows).max(1);
@@ -164,10 +152,7 @@ impl Block {
         match (&self.columns[origin].store, &self.columns[position].store) {
             (Store::Keyword(origins), Store::UInt8(positions)) => {
                 let position = u64::from_le_bytes(positions[row as usize]);
-                Some((
-                    str::from_utf8(origins.get(row as usize)).ok()?,
-                    Position(position),
-                ))
+                Some((str::from_utf8(origins.get(row as usize)).ok()?, Position(position)))
             }
             _ => None,
         }

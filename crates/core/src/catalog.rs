@@ -31,11 +31,7 @@ impl Catalog {
     /// The tables and routes that ship with the binary.
     #[must_use]
     pub fn shipped() -> Self {
-        let mut catalog = Self {
-            tables: Vec::new(),
-            routes: Vec::new(),
-            dead_letters: TableId(0),
-        };
+        let mut catalog = Self { tables: Vec::new(), routes: Vec::new(), dead_letters: TableId(0) };
         for table in shipped_tables::shipped_tables() {
             let name = table.name.clone();
             let id = catalog.add_table(table);

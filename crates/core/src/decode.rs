@@ -184,9 +184,7 @@ impl Decoder {
         blocks: &mut Blocks,
         tally: &mut Tally,
     ) {
-        let column = fault
-            .column
-            .and_then(|column| self.plan.columns.get(usize::from(column)));
+        let column = fault.column.and_then(|column| self.plan.columns.get(usize::from(column)));
         let (name, keys) = column.map_or(("", ""), |column| (&column.name, &column.keys));
         let mut error = std::mem::take(&mut self.error);
         error.clear();

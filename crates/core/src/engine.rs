@@ -140,10 +140,7 @@ impl Engine {
     /// [`handle`](Self::handle). None: only an input can change anything.
     #[must_use]
     pub fn next_wake(&self) -> Option<Moment> {
-        let shelves = self
-            .shelves
-            .iter()
-            .filter_map(|(shelf, stack)| self.due(*shelf, stack));
+        let shelves = self.shelves.iter().filter_map(|(shelf, stack)| self.due(*shelf, stack));
         shelves
             .chain(self.commit_due())
             .chain(self.deadlines())
@@ -155,10 +152,7 @@ impl Engine {
     fn shelve(&mut self, receipt: Receipt, parts: &[Part], outputs: &mut Vec<Output>) {
         self.ledger.touch(&receipt, self.now);
         for part in parts {
-            self.tables
-                .entry(part.shelf.table)
-                .or_default()
-                .saw(part.shelf.partition, self.now);
+            self.tables.entry(part.shelf.table).or_default().saw(part.shelf.partition, self.now);
         }
         for part in parts.iter().filter(|part| part.rows > 0) {
             let cut = self.ledger.cut(&receipt);
@@ -173,33 +167,16 @@ impl Engine {
         let urgent = self.phase != Phase::Running
             || (!self.closings.is_empty()
                 && claims.iter().any(|claim| self.ledger.is_ending(claim)));
-        self.budget.charge(
-            shelf.table,
-            Usage {
-                rows: u64::from(rows),
-                bytes,
-            },
-        );
+        self.budget.charge(shelf.table, Usage { rows: u64::from(rows), bytes });
         let table = self.tables.entry(shelf.table).or_default();
-        let open = self
-            .shelves
-            .entry(shelf)
-            .or_default()
-            .open
-            .get_or_insert_with(|| {
-                let age = if table.is_newest(shelf.partition, self.now) {
-                    self.limits.batch_age
-                } else {
-                    self.limits.old_partition_age
-                };
-                Open {
-                    rows: 0,
-                    bytes: 0,
-                    claims: Vec::new(),
-                    due: self.now.after(age),
-                    urgent: false,
-                }
-            });
+        let open = self.shelves.entry(shelf).or_default().open.get_or_insert_with(|| {
+            let age = if table.is_newest(shelf.partition, self.now) {
+                self.limits.batch_age
+            } else {
+                self.limits.old_partition_age
+            };
+            Open { rows: 0, bytes: 0, claims: Vec::new(), due: self.now.after(age), urgent: false }
+        });
         open.rows += rows;
         open.bytes += bytes;
         open.claims.extend(claims);
@@ -227,10 +204,7 @@ impl Engine {
         let (mut pause, mut resume) = (Vec::new(), Vec::new());
         for (lane, table) in self.ledger.live() {
             let waits = self.phase != Phase::Running
-                || self
-                    .tables
-                    .get(&table)
-                    .is_some_and(|table| table.paused.is_some())
+                || self.tables.get(&table).is_some_and(|table| table.paused.is_some())
                 || if troubled.contains(&table) {
                     pressure.on_troubled
                 } else {

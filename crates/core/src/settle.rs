@@ -55,9 +55,7 @@ pub(crate) struct Freed {
 impl Ledger {
     /// Begins a lane. A lane that is known already stays as it is: ids are never used twice.
     pub(crate) fn assign(&mut self, lane: LaneId, start: Position, table: TableId) {
-        self.lanes
-            .entry(lane)
-            .or_insert_with(|| Lane::new(start, table));
+        self.lanes.entry(lane).or_insert_with(|| Lane::new(start, table));
     }
 
     /// Opens a chunk whose last record lies before `next`.
@@ -95,8 +93,7 @@ impl Ledger {
     /// Ties claims together: they settle when the share and all that is cut from it did.
     pub(crate) fn bundle(&mut self, claims: Vec<Claim>) -> Share {
         self.last_bundle += 1;
-        self.bundles
-            .insert(self.last_bundle, Bundle { claims, shares: 1 });
+        self.bundles.insert(self.last_bundle, Bundle { claims, shares: 1 });
         Share::new(self.last_bundle)
     }
 
@@ -125,11 +122,7 @@ impl Ledger {
             return;
         };
         if let Some(bytes) = lane.settle(chunk) {
-            freed.push(Freed {
-                chunk,
-                table: lane.table(),
-                bytes,
-            });
+            freed.push(Freed { chunk, table: lane.table(), bytes });
         }
         if lane.is_over() {
             self.lanes.remove(&lane_id);
@@ -145,9 +138,7 @@ impl Ledger {
         if bundle.shares > 0 {
             return Vec::new();
         }
-        self.bundles
-            .remove(&id)
-            .map_or_else(Vec::new, |bundle| bundle.claims)
+        self.bundles.remove(&id).map_or_else(Vec::new, |bundle| bundle.claims)
     }
 
     /// Takes nothing new for a lane; what becomes durable can still be committed.
@@ -182,11 +173,8 @@ impl Ledger {
 
     /// The newest positions of all lanes whose front moved; None when none did.
     pub(crate) fn commit(&mut self) -> Option<Commit> {
-        let positions: Vec<_> = self
-            .lanes
-            .iter_mut()
-            .filter_map(|(id, lane)| Some((*id, lane.ask()?)))
-            .collect();
+        let positions: Vec<_> =
+            self.lanes.iter_mut().filter_map(|(id, lane)| Some((*id, lane.ask()?))).collect();
         (!positions.is_empty()).then_some(Commit { positions })
     }
 
@@ -231,10 +219,7 @@ impl Ledger {
 
     /// Lanes that take new chunks, with their tables.
     pub(crate) fn live(&self) -> impl Iterator<Item = (LaneId, TableId)> + '_ {
-        self.lanes
-            .iter()
-            .filter(|(_, lane)| lane.is_live())
-            .map(|(id, lane)| (*id, lane.table()))
+        self.lanes.iter().filter(|(_, lane)| lane.is_live()).map(|(id, lane)| (*id, lane.table()))
     }
 
     /// The table of a lane's route, as long as anything of the lane is held.
@@ -249,11 +234,7 @@ impl Ledger {
 
     /// Chunks that could still be committed if they became durable.
     pub(crate) fn open_chunks_of_ours(&self) -> usize {
-        self.lanes
-            .values()
-            .filter(|lane| !lane.is_ended())
-            .map(Lane::open_chunks)
-            .sum()
+        self.lanes.values().filter(|lane| !lane.is_ended()).map(Lane::open_chunks).sum()
     }
 
     /// When the oldest open chunk was opened.

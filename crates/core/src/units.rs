@@ -70,6 +70,4 @@ macro_rules! show_number {
         }
     )+};
 }
-show_number!(
-    LaneId, ChunkId, BatchId, TableId, RouteId, Partition, Position
-);
+show_number!(LaneId, ChunkId, BatchId, TableId, RouteId, Partition, Position);

@@ -180,11 +180,7 @@ pub const CODES: &[(i32, &str, Verdict)] = &[
     (307, "TOO_MANY_BYTES", Verdict::Split),
     (319, "UNKNOWN_STATUS_OF_INSERT", Verdict::Retry),
     (321, "VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE", Verdict::Isolate),
-    (
-        349,
-        "CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN",
-        Verdict::Isolate,
-    ),
+    (349, "CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN", Verdict::Isolate),
     (364, "RECEIVED_ERROR_TOO_MANY_REQUESTS", Verdict::Retry),
     (369, "ALL_REPLICAS_ARE_STALE", Verdict::Retry),
     (373, "SESSION_IS_LOCKED", Verdict::Retry),
@@ -197,11 +193,7 @@ pub const CODES: &[(i32, &str, Verdict)] = &[
     (416, "REPLICA_STATUS_CHANGED", Verdict::Retry),
     (425, "SYSTEM_ERROR", Verdict::Retry),
     (439, "CANNOT_SCHEDULE_TASK", Verdict::Retry),
-    (
-        441,
-        "CANNOT_PARSE_DOMAIN_VALUE_FROM_STRING",
-        Verdict::Isolate,
-    ),
+    (441, "CANNOT_PARSE_DOMAIN_VALUE_FROM_STRING", Verdict::Isolate),
     (452, "SETTING_CONSTRAINT_VIOLATION", Verdict::Pause),
     (467, "CANNOT_PARSE_BOOL", Verdict::Isolate),
     (469, "VIOLATED_CONSTRAINT", Verdict::Isolate),
@@ -272,10 +264,7 @@ mod tests {
             assert_ne!(verdict_of_code(code), Verdict::Isolate, "{code}");
         }
         for status in 300..=599 {
-            let failure = Failure::Http {
-                status,
-                body: String::new(),
-            };
+            let failure = Failure::Http { status, body: String::new() };
             assert_ne!(failure.verdict(), Verdict::Isolate, "{status}");
         }
         for failure in [

@@ -18,10 +18,7 @@ thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
-#[expect(
-    unsafe_code,
-    reason = "an allocator is an unsafe trait; every call goes to the system's"
-)]
+#[expect(unsafe_code, reason = "an allocator is an unsafe trait; every call goes to the system's")]
 // SAFETY: forwards to `System` unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -123,14 +120,7 @@ fn arena(written: fn(u64) -> String, records: u64) -> (Arena, usize) {
     for n in 0..records {
         let payload = written(n);
         bytes += payload.len();
-        arena.push(
-            Position(n),
-            1_706_198_400_000,
-            None,
-            Some(payload.as_bytes()),
-            None,
-            [],
-        );
+        arena.push(Position(n), 1_706_198_400_000, None, Some(payload.as_bytes()), None, []);
     }
     (arena, bytes)
 }
@@ -141,9 +131,7 @@ fn decode(decoder: &mut Decoder, arena: &Arena, blocks: &mut Blocks, tally: &mut
     tally.clear();
     decoder.decode(arena, NOW_MS, blocks, tally);
     for index in 0..tally.parts.len() {
-        let block = blocks
-            .take(tally.parts[index].shelf)
-            .expect("rows were pushed there");
+        let block = blocks.take(tally.parts[index].shelf).expect("rows were pushed there");
         blocks.recycle(block);
     }
 }
@@ -165,15 +153,8 @@ fn a_message_costs_no_allocation_in_steady_state() {
         let before = ALLOCATIONS.get();
         decode(&mut decoder, &arena, &mut blocks, &mut tally);
         let allocations = ALLOCATIONS.get() - before;
-        assert_eq!(
-            (u64::from(tally.decoded), tally.dead_letters()),
-            (RECORDS, 0),
-            "{kind}"
-        );
-        assert!(
-            allocations < 1_000,
-            "{kind}: {allocations} allocations for {RECORDS} messages"
-        );
+        assert_eq!((u64::from(tally.decoded), tally.dead_letters()), (RECORDS, 0), "{kind}");
+        assert!(allocations < 1_000, "{kind}: {allocations} allocations for {RECORDS} messages");
         println!("{kind}: {allocations} allocations for {RECORDS} messages");
     }
 }

@@ -92,10 +92,7 @@ impl Engine {
         let api = library::load(file)?;
         let argument = |name: &str, path: &Path| {
             CString::new(format!("--{name}={}", path.display())).map_err(|source| {
-                EngineError::Data {
-                    path: path.display().to_string(),
-                    source: source.into(),
-                }
+                EngineError::Data { path: path.display().to_string(), source: source.into() }
             })
         };
         let arguments = vec![
@@ -107,22 +104,13 @@ impl Engine {
         ];
         let Some(mut first) = api.connect(&arguments) else {
             let log = last_line(&data.join("engine.log"));
-            return Err(EngineError::Start {
-                data: data.display().to_string(),
-                log,
-            });
+            return Err(EngineError::Start { data: data.display().to_string(), log });
         };
-        let answer = first
-            .query(b"SELECT version(), timezone()", "TSV", &[])
-            .map_err(|error| EngineError::Start {
-                data: data.display().to_string(),
-                log: Some(error),
-            })?;
+        let answer = first.query(b"SELECT version(), timezone()", "TSV", &[]).map_err(|error| {
+            EngineError::Start { data: data.display().to_string(), log: Some(error) }
+        })?;
         let answer = String::from_utf8_lossy(answer.bytes()).into_owned();
-        let (version, timezone) = answer
-            .trim_end()
-            .split_once('\t')
-            .unwrap_or((&answer, "UTC"));
+        let (version, timezone) = answer.trim_end().split_once('\t').unwrap_or((&answer, "UTC"));
         Ok(Self {
             api,
             arguments,
@@ -180,16 +168,9 @@ impl Drop for Engine {
 /// Takes the lock of the data directory; the system releases it with the process.
 fn lock(data: &Path) -> Result<File, EngineError> {
     let path: PathBuf = data.join("lock");
-    let broken = |source| EngineError::Data {
-        path: path.display().to_string(),
-        source,
-    };
-    let mut file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(broken)?;
+    let broken = |source| EngineError::Data { path: path.display().to_string(), source };
+    let mut file =
+        File::options().create(true).truncate(false).write(true).open(&path).map_err(broken)?;
     match file.try_lock() {
         Ok(()) => {
             file.set_len(0).map_err(broken)?;
@@ -222,16 +203,11 @@ fn config_text(options: &Options, data: &Path) -> String {
 }
 
 fn xml(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 fn last_line(log: &Path) -> Option<String> {
     let text = fs::read(log).ok()?;
     let text = String::from_utf8_lossy(&text);
-    text.lines()
-        .rev()
-        .find(|line| !line.trim().is_empty())
-        .map(str::to_owned)
+    text.lines().rev().find(|line| !line.trim().is_empty()).map(str::to_owned)
 }

@@ -17,11 +17,7 @@ impl Exception {
     /// An exception of this server's own.
     pub(crate) fn new(code: i32, name: &str, message: &str) -> Self {
         let text = format!("Code: {code}. DB::Exception: {message} ({name})");
-        Self {
-            code,
-            name: name.to_owned(),
-            text,
-        }
+        Self { code, name: name.to_owned(), text }
     }
 
     /// Reads the engine's text: `Code: 60. DB::Exception: … (UNKNOWN_TABLE)`.
@@ -37,11 +33,7 @@ impl Exception {
             (!name.is_empty() && name.bytes().all(plain)).then(|| name.to_owned())
         });
         match (code, name) {
-            (Some(code), Some(name)) => Self {
-                code,
-                name,
-                text: text.to_owned(),
-            },
+            (Some(code), Some(name)) => Self { code, name, text: text.to_owned() },
             (code, _) => {
                 // A few errors of the C interface itself come without code and name.
                 Self::new(code.unwrap_or(1002), "UNKNOWN_EXCEPTION", text)
@@ -111,24 +103,17 @@ impl std::error::Error for Exception {}
 impl Exception {
     /// What an error of reading a body means: our own exception inside it, or a body cut short.
     pub(crate) fn of_body(error: &std::io::Error) -> Self {
-        match error
-            .get_ref()
-            .and_then(|inner| inner.downcast_ref::<Self>())
-        {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<Self>()) {
             Some(exception) => exception.clone(),
-            None => Self::new(
-                33,
-                "CANNOT_READ_ALL_DATA",
-                &format!("cannot read the body: {error}"),
-            ),
+            None => {
+                Self::new(33, "CANNOT_READ_ALL_DATA", &format!("cannot read the body: {error}"))
+            }
         }
     }
 }
 
 fn without_version(text: &str) -> &str {
-    text.rfind(" (version ")
-        .filter(|_| text.ends_with(')'))
-        .map_or(text, |at| &text[..at])
+    text.rfind(" (version ").filter(|_| text.ends_with(')')).map_or(text, |at| &text[..at])
 }
 
 #[cfg(test)]
@@ -140,20 +125,13 @@ mod tests {
         let table = Exception::parse(
             "Code: 60. DB::Exception: Table market.nope does not exist. (UNKNOWN_TABLE)",
         );
-        assert_eq!(
-            (table.code, table.name.as_str(), table.status()),
-            (60, "UNKNOWN_TABLE", 404)
-        );
+        assert_eq!((table.code, table.name.as_str(), table.status()), (60, "UNKNOWN_TABLE", 404));
         let parse = Exception::parse(
             "Code: 27. DB::Exception: Cannot parse input: (at row 1)\n: While executing X. \
              (CANNOT_PARSE_INPUT_ASSERTION_FAILED) (version 26.7.2.1)",
         );
         assert_eq!((parse.code, parse.status()), (27, 400));
-        assert!(
-            parse
-                .body("26.7.2.1")
-                .ends_with("FAILED) (version 26.7.2.1)\n")
-        );
+        assert!(parse.body("26.7.2.1").ends_with("FAILED) (version 26.7.2.1)\n"));
         assert_eq!(parse.body("26.7.2.1").matches("(version").count(), 1);
     }
 

@@ -3,10 +3,7 @@
 //! Every handle is owned by one value that releases it on drop. A connection runs one statement
 //! at a time, so the statement values borrow it mutably: the borrow checker keeps the rule that
 //! the library asks its callers to keep.
-#![expect(
-    unsafe_code,
-    reason = "libchdb is a C library; everything it offers is a C function"
-)]
+#![expect(unsafe_code, reason = "libchdb is a C library; everything it offers is a C function")]
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::marker::PhantomData;
@@ -138,10 +135,7 @@ impl Api {
         let count = c_int::try_from(pointers.len()).expect("a handful of arguments");
         // SAFETY: `count` pointers to texts that outlive the call.
         let cell = unsafe { (self.chdb_connect)(count, pointers.as_ptr()) };
-        Some(Connection {
-            api: self,
-            cell: NonNull::new(cell)?,
-        })
+        Some(Connection { api: self, cell: NonNull::new(cell)? })
     }
 }
 
@@ -211,11 +205,7 @@ impl Connection {
             )
         };
         let piece = Piece::of(self.api, result)?;
-        Ok(Stream {
-            result: piece,
-            connection: self,
-            ended: false,
-        })
+        Ok(Stream { result: piece, connection: self, ended: false })
     }
 
     /// Starts an insert whose data is appended in pieces. `Err` is the engine's text.
@@ -244,11 +234,7 @@ impl Connection {
         let Some(handle) = NonNull::new(handle) else {
             return Err("the engine gave no insert stream".to_owned());
         };
-        let insert = Insert {
-            api: self.api,
-            handle,
-            connection: PhantomData,
-        };
+        let insert = Insert { api: self.api, handle, connection: PhantomData };
         match insert.error() {
             Some(error) => Err(error),
             None => Ok(insert),
@@ -298,15 +284,9 @@ struct Bound<'a> {
 impl<'a> Bound<'a> {
     fn of(parameters: &'a [(String, String)]) -> Self {
         Self {
-            names: parameters
-                .iter()
-                .map(|(name, _)| name.as_ptr().cast())
-                .collect(),
+            names: parameters.iter().map(|(name, _)| name.as_ptr().cast()).collect(),
             name_lengths: parameters.iter().map(|(name, _)| name.len()).collect(),
-            values: parameters
-                .iter()
-                .map(|(_, value)| value.as_ptr().cast())
-                .collect(),
+            values: parameters.iter().map(|(_, value)| value.as_ptr().cast()).collect(),
             value_lengths: parameters.iter().map(|(_, value)| value.len()).collect(),
             texts: PhantomData,
         }
@@ -372,15 +352,9 @@ impl Piece {
         let result = self.result.as_ptr();
         // SAFETY: the buffer belongs to the result and lives as long; its length goes with it.
         unsafe {
-            let (buffer, length) = (
-                (self.api.chdb_result_buffer)(result),
-                (self.api.chdb_result_length)(result),
-            );
-            if buffer.is_null() {
-                &[]
-            } else {
-                std::slice::from_raw_parts(buffer, length)
-            }
+            let (buffer, length) =
+                ((self.api.chdb_result_buffer)(result), (self.api.chdb_result_length)(result));
+            if buffer.is_null() { &[] } else { std::slice::from_raw_parts(buffer, length) }
         }
     }
 
@@ -428,9 +402,7 @@ impl Stream<'_> {
             (self.connection.api.chdb_stream_fetch_result)(handle, self.result.result.as_ptr())
         };
         let piece = Piece::of(self.connection.api, piece);
-        self.ended = piece
-            .as_ref()
-            .map_or(true, |piece| piece.bytes().is_empty());
+        self.ended = piece.as_ref().map_or(true, |piece| piece.bytes().is_empty());
         piece.map(|piece| (!self.ended).then_some(piece))
     }
 }
@@ -497,8 +469,6 @@ unsafe fn text(pointer: *const c_char) -> Option<String> {
         return None;
     }
     // SAFETY: the caller's promise.
-    let text = unsafe { CStr::from_ptr(pointer) }
-        .to_string_lossy()
-        .into_owned();
+    let text = unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned();
     (!text.is_empty()).then_some(text)
 }

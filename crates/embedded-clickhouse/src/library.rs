@@ -41,10 +41,7 @@ pub enum LibraryError {
 }
 
 fn places(tried: &[PathBuf]) -> String {
-    let tried: Vec<_> = tried
-        .iter()
-        .map(|place| format!("no file {}", place.display()))
-        .collect();
+    let tried: Vec<_> = tried.iter().map(|place| format!("no file {}", place.display())).collect();
     tried.join(", ")
 }
 
@@ -69,11 +66,7 @@ pub fn find_library(option: Option<&Path>) -> Result<PathBuf, LibraryError> {
         .or_else(|| variable("DATA_BRIDGE_LIBCHDB"))
         .or_else(|| Some(cache()?.join("libchdb-26.7.3/libchdb.so")))
         .ok_or(LibraryError::NoPlace)?;
-    if place.is_file() {
-        Ok(place)
-    } else {
-        Err(LibraryError::Missing(vec![place]))
-    }
+    if place.is_file() { Ok(place) } else { Err(LibraryError::Missing(vec![place])) }
 }
 
 /// `$DATA_BRIDGE_CACHE`, else `$XDG_CACHE_HOME/data-bridge`, else `~/.cache/data-bridge`.
@@ -84,9 +77,7 @@ fn cache() -> Option<PathBuf> {
 }
 
 fn variable(name: &str) -> Option<PathBuf> {
-    std::env::var_os(name)
-        .filter(|value| !value.is_empty())
-        .map(PathBuf::from)
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 /// Loads the library, once per process.
@@ -109,9 +100,8 @@ pub(crate) fn load(file: &Path) -> Result<&'static Api, LibraryError> {
             Ok(api)
         }
         Err(Unsuitable::Linker(reason)) => Err(LibraryError::Refused { file: name, reason }),
-        Err(Unsuitable::Missing(missing)) => Err(LibraryError::OtherLibrary {
-            file: name,
-            missing,
-        }),
+        Err(Unsuitable::Missing(missing)) => {
+            Err(LibraryError::OtherLibrary { file: name, missing })
+        }
     }
 }

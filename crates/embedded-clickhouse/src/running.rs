@@ -25,16 +25,9 @@ impl Running {
     pub(crate) fn enter(self: &Arc<Self>, id: &str) -> Result<Entered, Exception> {
         if !self.lock().insert(id.to_owned()) {
             let message = format!("Query with id = {id} is already running.");
-            return Err(Exception::new(
-                216,
-                "QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING",
-                &message,
-            ));
+            return Err(Exception::new(216, "QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING", &message));
         }
-        Ok(Entered {
-            running: Arc::clone(self),
-            id: id.to_owned(),
-        })
+        Ok(Entered { running: Arc::clone(self), id: id.to_owned() })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashSet<String>> {
@@ -51,9 +44,7 @@ impl Entered {
     pub(crate) fn refuse_kill_by_id(&self, sql: &[u8]) -> Result<(), Exception> {
         let sql = String::from_utf8_lossy(sql);
         let ids = self.running.lock();
-        let named = ids
-            .iter()
-            .find(|id| **id != self.id && sql.contains(&format!("'{id}'")));
+        let named = ids.iter().find(|id| **id != self.id && sql.contains(&format!("'{id}'")));
         named.map_or(Ok(()), |id| {
             let message = format!(
                 "the engine knows the query {id} under an id of its own: close the connection of \

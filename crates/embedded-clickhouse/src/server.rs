@@ -68,9 +68,7 @@ pub async fn serve(
     let listener = TcpListener::bind(address)
         .await
         .map_err(|source| ServeError::Listen { address, source })?;
-    let bound = listener
-        .local_addr()
-        .map_err(|source| ServeError::Listen { address, source })?;
+    let bound = listener.local_addr().map_err(|source| ServeError::Listen { address, source })?;
     let server = Server::start(options).await?;
     tracing::info!(address = %bound, version = %server.engine.version,
         library = %server.engine.library_version(), "embedded ClickHouse answers");
@@ -94,24 +92,15 @@ impl Server {
         // A thread of its own: loading the library leaves a signal blocked in it.
         let (sender, started) = oneshot::channel();
         let for_engine = options.clone();
-        let thread = std::thread::Builder::new()
-            .name("engine-start".to_owned())
-            .spawn(move || {
-                // The receiver waits for exactly this; it is gone only with the whole server.
-                drop(sender.send(Engine::start(&for_engine)));
-            });
+        let thread = std::thread::Builder::new().name("engine-start".to_owned()).spawn(move || {
+            // The receiver waits for exactly this; it is gone only with the whole server.
+            drop(sender.send(Engine::start(&for_engine)));
+        });
         let data = || options.data.display().to_string();
-        thread.map_err(|source| EngineError::Data {
-            path: data(),
-            source,
-        })?;
+        thread.map_err(|source| EngineError::Data { path: data(), source })?;
         let started = started.await;
-        let engine = started.unwrap_or_else(|_| {
-            Err(EngineError::Start {
-                data: data(),
-                log: None,
-            })
-        })?;
+        let engine =
+            started.unwrap_or_else(|_| Err(EngineError::Start { data: data(), log: None }))?;
         Ok(Arc::new(Self {
             engine: Arc::new(engine),
             sessions: Arc::default(),
@@ -232,9 +221,7 @@ impl Server {
         }
         let parsed = Request::parse(&parts);
         let parsed = parsed.and_then(|request| {
-            request
-                .authenticate(self.options.password.as_deref())
-                .map(|()| request)
+            request.authenticate(self.options.password.as_deref()).map(|()| request)
         });
         match parsed {
             Ok(request) if reads && request.query.is_empty() => plain(StatusCode::OK, "Ok.\n"),
@@ -260,15 +247,9 @@ impl Server {
         };
         let place = Arc::clone(&self.places).acquire_owned();
         let Ok(Ok(place)) = tokio::time::timeout(self.options.max_queue_wait, place).await else {
-            let message = format!(
-                "Too many simultaneous queries. Maximum: {}",
-                self.options.max_concurrent
-            );
-            return failed(&Exception::new(
-                202,
-                "TOO_MANY_SIMULTANEOUS_QUERIES",
-                &message,
-            ));
+            let message =
+                format!("Too many simultaneous queries. Maximum: {}", self.options.max_concurrent);
+            return failed(&Exception::new(202, "TOO_MANY_SIMULTANEOUS_QUERIES", &message));
         };
         let id = match self.running.enter(&request.query_id) {
             Ok(id) => id,

@@ -16,10 +16,7 @@ pub(crate) struct Sessions {
 
 enum State {
     Busy,
-    Idle {
-        connection: Connection,
-        until: Instant,
-    },
+    Idle { connection: Connection, until: Instant },
 }
 
 impl Sessions {
@@ -60,8 +57,7 @@ impl Sessions {
     /// Keeps the session for the next request.
     pub(crate) fn give_back(&self, id: &str, connection: Connection, timeout: Duration) {
         let until = Instant::now() + timeout;
-        self.lock()
-            .insert(id.to_owned(), State::Idle { connection, until });
+        self.lock().insert(id.to_owned(), State::Idle { connection, until });
     }
 
     /// Forgets the session.

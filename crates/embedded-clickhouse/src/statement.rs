@@ -57,10 +57,7 @@ fn insert(mut tokens: Tokens<'_>) -> Result<Option<Statement>, Exception> {
     }
     // The name, which may look like a keyword.
     token = tokens.next();
-    while token
-        .as_ref()
-        .is_some_and(|token| token.kind == Kind::Sign(b'.'))
-    {
+    while token.as_ref().is_some_and(|token| token.kind == Kind::Sign(b'.')) {
         tokens.next();
         token = tokens.next();
     }
@@ -99,10 +96,7 @@ fn format_clause(mut tokens: Tokens<'_>, start: usize) -> Result<Statement, Exce
     let mut ahead = tokens.clone();
     // On the same line only: data may begin with that word.
     let same_line = |token: &Token| !text[end..token.start].contains(&b'\n');
-    if ahead
-        .next()
-        .is_some_and(|token| token.is(text, "SETTINGS") && same_line(&token))
-    {
+    if ahead.next().is_some_and(|token| token.is(text, "SETTINGS") && same_line(&token)) {
         let from = ahead.at;
         end = settings_end(&mut ahead);
         head.extend_from_slice(b" SETTINGS ");
@@ -111,9 +105,7 @@ fn format_clause(mut tokens: Tokens<'_>, start: usize) -> Result<Statement, Exce
     // On the same line only: a byte of the data may well be a semicolon.
     let blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | 0x0c);
     if text[end..].iter().find(|byte| !blank(byte)) == Some(&b';') {
-        return Err(syntax(
-            "You have excessive ';' symbol before data for INSERT",
-        ));
+        return Err(syntax("You have excessive ';' symbol before data for INSERT"));
     }
     Ok(Statement::Insert {
         head,
@@ -132,11 +124,7 @@ fn settings_end(tokens: &mut Tokens<'_>) -> usize {
             tokens.next();
         }
         let end = tokens.at;
-        if tokens
-            .clone()
-            .next()
-            .is_none_or(|token| token.kind != Kind::Sign(b','))
-        {
+        if tokens.clone().next().is_none_or(|token| token.kind != Kind::Sign(b',')) {
             return end;
         }
         tokens.next();
@@ -211,9 +199,7 @@ fn query(text: &[u8]) -> Result<Statement, Exception> {
         }
     }
     let is = |words: &[&str]| {
-        first
-            .as_ref()
-            .is_some_and(|first| words.iter().any(|word| first.is(text, word)))
+        first.as_ref().is_some_and(|first| words.iter().any(|word| first.is(text, word)))
     };
     Ok(Statement::Query {
         format,
@@ -233,18 +219,12 @@ fn no_input(source: &str) -> Exception {
 
 /// A bracket comes next.
 fn calls(tokens: &Tokens<'_>) -> bool {
-    tokens
-        .clone()
-        .next()
-        .is_some_and(|next| next.kind == Kind::Sign(b'('))
+    tokens.clone().next().is_some_and(|next| next.kind == Kind::Sign(b'('))
 }
 
 /// `INTO` stands before `OUTFILE`.
 fn outfile(before: &[u8]) -> bool {
-    before
-        .trim_ascii_end()
-        .to_ascii_uppercase()
-        .ends_with(b"INTO")
+    before.trim_ascii_end().to_ascii_uppercase().ends_with(b"INTO")
 }
 
 fn syntax(message: &str) -> Exception {
@@ -284,9 +264,7 @@ impl ValuesGuard {
                 }
             } else if self.ended {
                 if !byte.is_ascii_whitespace() && byte != b';' {
-                    return Err(syntax(
-                        "Multi-statements are not allowed: text after the values",
-                    ));
+                    return Err(syntax("Multi-statements are not allowed: text after the values"));
                 }
             } else {
                 match byte {
@@ -365,27 +343,15 @@ impl Tokens<'_> {
             b'$' if self.heredoc() => Kind::Quoted,
             _ if word(byte) => {
                 let rest = &self.text[start..];
-                self.at = start
-                    + rest
-                        .iter()
-                        .position(|&byte| !word(byte))
-                        .unwrap_or(rest.len());
+                self.at = start + rest.iter().position(|&byte| !word(byte)).unwrap_or(rest.len());
                 Kind::Word
             }
             _ => {
                 self.at += 1;
-                if byte.is_ascii() {
-                    Kind::Sign(byte)
-                } else {
-                    Kind::Other
-                }
+                if byte.is_ascii() { Kind::Sign(byte) } else { Kind::Other }
             }
         };
-        Some(Token {
-            kind,
-            start,
-            end: self.at,
-        })
+        Some(Token { kind, start, end: self.at })
     }
 
     fn skip_blanks(&mut self) {
@@ -393,9 +359,7 @@ impl Tokens<'_> {
             let rest = &self.text[self.at..];
             let length =
                 if rest.starts_with(b"--") || rest.starts_with(b"#!") || rest.starts_with(b"# ") {
-                    rest.iter()
-                        .position(|&byte| byte == b'\n')
-                        .unwrap_or(rest.len())
+                    rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len())
                 } else if rest.starts_with(b"/*") {
                     find(rest, b"*/").map_or(rest.len(), |end| end + 2)
                 } else {
@@ -431,11 +395,7 @@ impl Tokens<'_> {
     /// `$tag$ … $tag$`.
     fn heredoc(&mut self) -> bool {
         let rest = &self.text[self.at..];
-        let Some(tag) = rest[1..]
-            .iter()
-            .position(|&byte| !word(byte))
-            .map(|end| end + 2)
-        else {
+        let Some(tag) = rest[1..].iter().position(|&byte| !word(byte)).map(|end| end + 2) else {
             return false;
         };
         if rest.get(tag - 1) != Some(&b'$') {
@@ -454,8 +414,7 @@ fn word(byte: u8) -> bool {
 }
 
 fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
-    text.windows(wanted.len())
-        .position(|window| window == wanted)
+    text.windows(wanted.len()).position(|window| window == wanted)
 }
 
 #[cfg(test)]
@@ -464,15 +423,9 @@ mod tests {
 
     fn inserted(text: &str) -> (String, String, String) {
         match parse(text.as_bytes()) {
-            Ok(Statement::Insert {
-                head,
-                format,
-                data_at,
-            }) => (
-                String::from_utf8(head).unwrap(),
-                format,
-                text[data_at..].to_owned(),
-            ),
+            Ok(Statement::Insert { head, format, data_at }) => {
+                (String::from_utf8(head).unwrap(), format, text[data_at..].to_owned())
+            }
             other => panic!("{text}: {other:?}"),
         }
     }
@@ -492,30 +445,15 @@ mod tests {
     #[test]
     fn data_of_an_insert_begins_behind_its_format() {
         let cases = [
-            (
-                "INSERT INTO t FORMAT CSV\n1,2\n",
-                "INSERT INTO t ",
-                "CSV",
-                "1,2\n",
-            ),
+            ("INSERT INTO t FORMAT CSV\n1,2\n", "INSERT INTO t ", "CSV", "1,2\n"),
             (
                 "insert into a.b (x, y) format JSONEachRow {\"x\":1}",
                 "insert into a.b (x, y) ",
                 "JSONEachRow",
                 "{\"x\":1}",
             ),
-            (
-                "INSERT INTO t FORMAT CSV \t\r\n\n1",
-                "INSERT INTO t ",
-                "CSV",
-                "\n1",
-            ),
-            (
-                "INSERT INTO values VALUES (1)",
-                "INSERT INTO values ",
-                "Values",
-                " (1)",
-            ),
+            ("INSERT INTO t FORMAT CSV \t\r\n\n1", "INSERT INTO t ", "CSV", "\n1"),
+            ("INSERT INTO values VALUES (1)", "INSERT INTO values ", "Values", " (1)"),
             (
                 "INSERT INTO `format`.`values` (a) VALUES(1)",
                 "INSERT INTO `format`.`values` (a) ",
@@ -542,11 +480,7 @@ mod tests {
             ),
         ];
         for (text, head, format, data) in cases {
-            assert_eq!(
-                inserted(text),
-                (head.into(), format.into(), data.into()),
-                "{text}"
-            );
+            assert_eq!(inserted(text), (head.into(), format.into(), data.into()), "{text}");
         }
     }
 
@@ -577,27 +511,16 @@ mod tests {
     #[test]
     fn format_of_a_query_is_the_one_at_its_end() {
         let format = |text: &str| match parse(text.as_bytes()).unwrap() {
-            Statement::Query {
-                format, piecewise, ..
-            } => (format, piecewise),
+            Statement::Query { format, piecewise, .. } => (format, piecewise),
             Statement::Insert { .. } => panic!("{text}"),
         };
         assert_eq!(format("SELECT 1 FORMAT JSON"), (Some("JSON".into()), true));
-        assert_eq!(
-            format("SELECT 1 format Native SETTINGS a=1;"),
-            (Some("Native".into()), true)
-        );
+        assert_eq!(format("SELECT 1 format Native SETTINGS a=1;"), (Some("Native".into()), true));
         assert_eq!(format("SELECT format FROM t"), (None, true));
         assert_eq!(format("SELECT (SELECT 1 FORMAT CSV)"), (None, true));
         assert_eq!(format("SHOW TABLES"), (None, false));
-        assert_eq!(
-            format("SELECT k, count() FROM t GROUP BY k WITH TOTALS"),
-            (None, false)
-        );
+        assert_eq!(format("SELECT k, count() FROM t GROUP BY k WITH TOTALS"), (None, false));
         assert_eq!(format("INSERT INTO t SELECT 1"), (None, false));
-        assert_eq!(
-            format("INSERT INTO t (a) WITH 1 AS x SELECT x"),
-            (None, false)
-        );
+        assert_eq!(format("INSERT INTO t (a) WITH 1 AS x SELECT x"), (None, false));
     }
 }

@@ -48,16 +48,8 @@ pub(crate) struct Ticket {
 impl Ticket {
     pub(crate) fn new() -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let tag = format!(
-            "{}{}",
-            engine::TAG_PREFIX,
-            NEXT.fetch_add(1, Ordering::Relaxed)
-        );
-        Arc::new(Self {
-            tag,
-            only_reads: AtomicBool::new(false),
-            left: AtomicBool::new(false),
-        })
+        let tag = format!("{}{}", engine::TAG_PREFIX, NEXT.fetch_add(1, Ordering::Relaxed));
+        Arc::new(Self { tag, only_reads: AtomicBool::new(false), left: AtomicBool::new(false) })
     }
 
     /// The client has left; whether the statement shall be cancelled.
@@ -69,11 +61,7 @@ impl Ticket {
     /// From here on the statement may be cancelled, unless that is due already.
     fn start_reading(&self) -> Result<(), ClientLeft> {
         self.only_reads.store(true, Ordering::SeqCst);
-        if self.left.load(Ordering::SeqCst) {
-            Err(ClientLeft)
-        } else {
-            Ok(())
-        }
+        if self.left.load(Ordering::SeqCst) { Err(ClientLeft) } else { Ok(()) }
     }
 }
 
@@ -97,29 +85,14 @@ impl From<ClientLeft> for Stop {
 
 /// Runs the job; what it has to say goes to `reply`.
 pub(crate) fn run(job: Job, reply: oneshot::Sender<Reply>) {
-    let Job {
-        engine,
-        sessions,
-        request,
-        input,
-        ticket,
-        id,
-        place,
-    } = job;
+    let Job { engine, sessions, request, input, ticket, id, place } = job;
     let (encoding, wait_end) = (request.answer_encoding(), request.wait_end);
     let Ok(output) = Output::new(reply, encoding, wait_end, &engine.version) else {
         return;
     };
-    let mut run = Run {
-        request,
-        ticket: &ticket,
-        id: &id,
-        output,
-    };
+    let mut run = Run { request, ticket: &ticket, id: &id, output };
     let result = with_connection(&engine, &sessions, &mut run, input);
-    let Run {
-        request, output, ..
-    } = run;
+    let Run { request, output, .. } = run;
     // Free before the client hears the end, so that its next statement finds them; the place
     // last, because whoever holds all places may stop the engine.
     drop((sessions, engine, id, place));
@@ -166,10 +139,7 @@ fn with_connection(
 
 fn in_session(connection: &mut Connection, run: &mut Run<'_>, input: Input) -> Result<(), Stop> {
     let before = Before::of(connection, &run.request)?;
-    context::set(
-        connection,
-        &[("log_comment".to_owned(), run.ticket.tag.clone())],
-    )?;
+    context::set(connection, &[("log_comment".to_owned(), run.ticket.tag.clone())])?;
     let result = run.statement(connection, input);
     before.restore(connection);
     result

@@ -11,17 +11,11 @@ use data_bridge_lab::process::Process;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
-    let messages: u64 = arguments
-        .next()
-        .map_or(Ok(1_000_000), |text| text.parse())?;
+    let messages: u64 = arguments.next().map_or(Ok(1_000_000), |text| text.parse())?;
     let seed: u64 = arguments.next().map_or(Ok(1), |text| text.parse())?;
     let generator = Generator::try_new(Plan::new(seed, messages, 1_760_000_000_000))?;
     let mut out = std::io::stdout().lock();
-    let cpu = || {
-        Process::look(std::process::id())
-            .map(|process| process.cpu)
-            .unwrap_or_default()
-    };
+    let cpu = || Process::look(std::process::id()).map(|process| process.cpu).unwrap_or_default();
 
     let mut message = Message::default();
     let (start, before) = (Instant::now(), cpu());
@@ -53,11 +47,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         generator.message(number, &mut message);
         let payload = message.payload().map(String::from_utf8_lossy);
         writeln!(out, "{number} {:?} {payload:?}", message.role)?;
-        writeln!(
-            out,
-            "    {:?}",
-            shown(&message).map_err(|error| error.to_string())
-        )?;
+        writeln!(out, "    {:?}", shown(&message).map_err(|error| error.to_string()))?;
     }
     Ok(())
 }

@@ -65,11 +65,7 @@ impl FakeClickHouse {
         let shared = Arc::new(Shared::default());
         let mut tasks = JoinSet::new();
         tasks.spawn(serve::accept(listener, Arc::clone(&shared)));
-        Ok(Self {
-            address,
-            shared,
-            _tasks: tasks,
-        })
+        Ok(Self { address, shared, _tasks: tasks })
     }
 
     /// Where it listens.
@@ -92,10 +88,7 @@ impl FakeClickHouse {
     /// Answers queries that contain `piece`, the newest such answer first: `system.columns`,
     /// `SELECT version()`.
     pub fn program(&self, piece: &str, answer: Answer) {
-        self.shared
-            .state()
-            .programmed
-            .insert(0, (piece.to_owned(), answer));
+        self.shared.state().programmed.insert(0, (piece.to_owned(), answer));
     }
 
     /// Answers the next insert that nothing else answers; each call adds one more.
@@ -112,13 +105,7 @@ impl FakeClickHouse {
     /// The inserts among them.
     #[must_use]
     pub fn inserts(&self) -> Vec<Request> {
-        self.shared
-            .state()
-            .requests
-            .iter()
-            .filter(|request| request.is_insert())
-            .cloned()
-            .collect()
+        self.shared.state().requests.iter().filter(|request| request.is_insert()).cloned().collect()
     }
 
     /// Waits until there were `count` inserts, and returns all there were.
@@ -160,11 +147,7 @@ impl Shared {
 impl State {
     fn programmed_answer(&mut self, request: &Request) -> Answer {
         let sql = request.sql();
-        if let Some((_, answer)) = self
-            .programmed
-            .iter()
-            .find(|(piece, _)| sql.contains(piece))
-        {
+        if let Some((_, answer)) = self.programmed.iter().find(|(piece, _)| sql.contains(piece)) {
             return answer.clone();
         }
         if request.path == "/ping" {

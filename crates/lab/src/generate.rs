@@ -104,10 +104,7 @@ impl Message {
     /// The header `event-id`.
     #[must_use]
     pub fn event_id(&self) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(name, _)| *name == "event-id")
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(name, _)| *name == "event-id").map(|(_, value)| value.as_str())
     }
 
     /// The text that was given for a column of the table; `None` is absent or null.
@@ -173,32 +170,15 @@ impl Generator {
         match message.role {
             Role::Bad(flaw) => {
                 let chance = self.chance(number, purpose::FLAW);
-                let spoiled = spoil::Spoiled {
-                    flaw,
-                    garbage_bytes: self.plan.garbage_bytes,
-                };
-                message.tombstone = spoiled.write(
-                    message.kind,
-                    &mut message.draft,
-                    chance,
-                    &mut message.payload,
-                );
+                let spoiled = spoil::Spoiled { flaw, garbage_bytes: self.plan.garbage_bytes };
+                message.tombstone =
+                    spoiled.write(message.kind, &mut message.draft, chance, &mut message.payload);
             }
             Role::Event | Role::Copy { .. } | Role::Correction { .. } => {
                 if shape.within(self.odd_shapes) {
-                    render::odd(
-                        message.kind,
-                        &mut message.draft,
-                        &mut shape,
-                        &mut message.payload,
-                    );
+                    render::odd(message.kind, &mut message.draft, &mut shape, &mut message.payload);
                 } else {
-                    render::usual(
-                        message.kind,
-                        &message.draft,
-                        &mut shape,
-                        &mut message.payload,
-                    );
+                    render::usual(message.kind, &message.draft, &mut shape, &mut message.payload);
                 }
             }
         }
@@ -217,9 +197,7 @@ impl Generator {
         };
         message.kind = self.kind(which);
         message.time_ms = self.time_ms(number, message.role);
-        message
-            .draft
-            .clear(layout::layout(message.kind).columns.len());
+        message.draft.clear(layout::layout(message.kind).columns.len());
         self.draft(which, values, message);
         if let Role::Bad(_) = message.role {
             message.draft.drop_shadowed();
@@ -229,10 +207,9 @@ impl Generator {
     /// The version order of a message among those of its identity.
     pub(crate) fn order(&self, number: u64) -> (i64, u64) {
         match self.plan.stamp {
-            Stamp::Numbered { .. } => (
-                self.time_ms(number, self.role(number)).unwrap_or_default(),
-                number,
-            ),
+            Stamp::Numbered { .. } => {
+                (self.time_ms(number, self.role(number)).unwrap_or_default(), number)
+            }
             Stamp::Clock => (0, number),
         }
     }
@@ -258,11 +235,8 @@ impl Generator {
                     // Every fifth is a text, which the bridge hashes. Its copies are all alike;
                     // only decimal ones are corrected, see `role`.
                     let id = ids.next();
-                    let text = if has_text_id(id) {
-                        format!("tick-{id:016x}")
-                    } else {
-                        id.to_string()
-                    };
+                    let text =
+                        if has_text_id(id) { format!("tick-{id:016x}") } else { id.to_string() };
                     message.headers.push(("event-id", text));
                 }
                 tick::draft(source, message);
@@ -290,11 +264,7 @@ impl Generator {
             return Role::Event;
         }
         // Half of them follow at once, where record times tie; the rest come from further back.
-        let back = if chance.one_in(2) {
-            1 + chance.below(6)
-        } else {
-            1 + chance.below(REACH)
-        };
+        let back = if chance.one_in(2) { 1 + chance.below(6) } else { 1 + chance.below(REACH) };
         let Some(of) = number.checked_sub(u64::from(back)) else {
             return Role::Event;
         };

@@ -36,63 +36,31 @@ pub(crate) struct Layout {
 }
 
 const fn text(name: &'static str) -> Column {
-    Column {
-        name,
-        form: Form::Text,
-        nullable: false,
-    }
+    Column { name, form: Form::Text, nullable: false }
 }
 const fn json(name: &'static str) -> Column {
-    Column {
-        name,
-        form: Form::Json,
-        nullable: false,
-    }
+    Column { name, form: Form::Json, nullable: false }
 }
 const fn price(name: &'static str) -> Column {
-    Column {
-        name,
-        form: Form::Decimal { precision: 18 },
-        nullable: false,
-    }
+    Column { name, form: Form::Decimal { precision: 18 }, nullable: false }
 }
 const fn maybe_price(name: &'static str) -> Column {
-    Column {
-        name,
-        form: Form::Decimal { precision: 18 },
-        nullable: true,
-    }
+    Column { name, form: Form::Decimal { precision: 18 }, nullable: true }
 }
 const fn amount(name: &'static str) -> Column {
-    Column {
-        name,
-        form: Form::Decimal { precision: 38 },
-        nullable: true,
-    }
+    Column { name, form: Form::Decimal { precision: 38 }, nullable: true }
 }
 const fn whole(name: &'static str, min: i128, max: i128) -> Column {
-    Column {
-        name,
-        form: Form::Whole { min, max },
-        nullable: true,
-    }
+    Column { name, form: Form::Whole { min, max }, nullable: true }
 }
 const fn count(name: &'static str) -> Column {
     whole(name, i64::MIN as i128, i64::MAX as i128)
 }
 const fn time(name: &'static str) -> Column {
-    Column {
-        name,
-        form: Form::Time,
-        nullable: false,
-    }
+    Column { name, form: Form::Time, nullable: false }
 }
 const fn maybe_time(name: &'static str) -> Column {
-    Column {
-        name,
-        form: Form::Time,
-        nullable: true,
-    }
+    Column { name, form: Form::Time, nullable: true }
 }
 
 static TICKS: [Column; 8] = [
@@ -144,13 +112,8 @@ static ECONOMIC_CALENDAR: [Column; 10] = [
     text("source"),
 ];
 
-static FRED_ECONOMIC: [Column; 5] = [
-    text("series_id"),
-    time("event_time"),
-    text("date"),
-    amount("value"),
-    text("source"),
-];
+static FRED_ECONOMIC: [Column; 5] =
+    [text("series_id"), time("event_time"), text("date"), amount("value"), text("source")];
 
 static CRYPTO_SENTIMENT: [Column; 12] = [
     text("coin_id"),

@@ -17,13 +17,7 @@ pub struct Metrics {
 /// When there is no whole answer of status 200.
 pub async fn scrape(url: &str) -> Result<Metrics, reqwest::Error> {
     let client = crate::verify::http_client();
-    let text = client
-        .get(url)
-        .send()
-        .await?
-        .error_for_status()?
-        .text()
-        .await?;
+    let text = client.get(url).send().await?.error_for_status()?.text().await?;
     Ok(Metrics::read(&text))
 }
 
@@ -45,9 +39,8 @@ impl Metrics {
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let mut found = None;
         for (other, has, value) in &self.samples {
-            let agrees = labels
-                .iter()
-                .all(|(key, value)| has.get(*key).is_some_and(|has| has == value));
+            let agrees =
+                labels.iter().all(|(key, value)| has.get(*key).is_some_and(|has| has == value));
             if other == name && agrees {
                 found = Some(found.unwrap_or(0.0) + value);
             }
@@ -58,20 +51,13 @@ impl Metrics {
     /// All samples of a name.
     pub fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a Labels, f64)> {
         let same = move |sample: &&(String, Labels, f64)| sample.0 == name;
-        self.samples
-            .iter()
-            .filter(same)
-            .map(|(_, labels, value)| (labels, *value))
+        self.samples.iter().filter(same).map(|(_, labels, value)| (labels, *value))
     }
 
     /// All names, each once.
     #[must_use]
     pub fn names(&self) -> Vec<&str> {
-        let mut names: Vec<_> = self
-            .samples
-            .iter()
-            .map(|(name, _, _)| name.as_str())
-            .collect();
+        let mut names: Vec<_> = self.samples.iter().map(|(name, _, _)| name.as_str()).collect();
         names.sort_unstable();
         names.dedup();
         names
@@ -138,10 +124,7 @@ mod tests {
         assert_eq!(metrics.sum("a_total", &[]), Some(12.5));
         assert_eq!(metrics.sum("a_total", &[("partition", "2")]), Some(7.5));
         assert_eq!(metrics.sum("a_total", &[("partition", "3")]), None);
-        assert_eq!(
-            metrics.sum("b", &[("why", "a \"b\", {c}\n\\")]),
-            Some(f64::INFINITY)
-        );
+        assert_eq!(metrics.sum("b", &[("why", "a \"b\", {c}\n\\")]), Some(f64::INFINITY));
         assert_eq!(metrics.sum("plain", &[]), Some(300.0));
         assert_eq!(metrics.names(), ["a_total", "b", "plain"]);
         assert_eq!(metrics.of("a_total").count(), 2);

@@ -211,14 +211,11 @@ impl Expected {
         let payload = message.payload().unwrap_or_default();
         let hash = letter(origin.as_bytes(), message.time_ms, &message.key, payload);
         let number = narrow(message.number);
-        self.letters
-            .entry(hash)
-            .and_modify(|letter| letter.expected += 1)
-            .or_insert(Letter {
-                expected: 1,
-                number,
-                flaw,
-            });
+        self.letters.entry(hash).and_modify(|letter| letter.expected += 1).or_insert(Letter {
+            expected: 1,
+            number,
+            flaw,
+        });
     }
 }
 
@@ -264,11 +261,7 @@ pub(crate) fn decimal_id(message: &Message) -> Option<u64> {
 /// The part of a row that says which event it is.
 pub(crate) fn identity_part(kind: Kind, line: &[u8]) -> &[u8] {
     let layout = layout(kind);
-    if layout.identity == layout.columns.len() {
-        line
-    } else {
-        columns(line, layout.identity)
-    }
+    if layout.identity == layout.columns.len() { line } else { columns(line, layout.identity) }
 }
 
 /// The first `count` columns of a line.

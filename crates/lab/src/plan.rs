@@ -86,14 +86,7 @@ impl Mix {
     pub fn only(kind: Kind) -> Self {
         let mut kinds = [0; 8];
         kinds[kind.index()] = 1;
-        Self {
-            kinds,
-            bad: 0.0,
-            duplicates: 0.0,
-            corrections: 0.0,
-            event_ids: 0.0,
-            odd_shapes: 0.0,
-        }
+        Self { kinds, bad: 0.0, duplicates: 0.0, corrections: 0.0, event_ids: 0.0, odd_shapes: 0.0 }
     }
 }
 
@@ -113,10 +106,7 @@ impl Plan {
             events_from_ms: 1_701_388_800_000, // 2023-12-01
             events_to_ms: 1_709_251_200_000,   // 2024-03-01
             partitions: PARTITIONS,
-            stamp: Stamp::Numbered {
-                start_ms,
-                per_ms: PER_MS,
-            },
+            stamp: Stamp::Numbered { start_ms, per_ms: PER_MS },
             topic_prefix: String::new(),
             garbage_bytes: 2_000,
         }
@@ -134,11 +124,7 @@ impl Plan {
         let mix = &self.mix;
         let mut problems = Vec::new();
         if self.messages > u64::from(u32::MAX) {
-            problems.push(format!(
-                "messages: {} is more than {}",
-                self.messages,
-                u32::MAX
-            ));
+            problems.push(format!("messages: {} is more than {}", self.messages, u32::MAX));
         }
         if mix.kinds.iter().all(|weight| *weight == 0) {
             problems.push("mix.kinds: at least one kind needs a weight".to_owned());

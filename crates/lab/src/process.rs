@@ -56,10 +56,7 @@ mod tests {
         let block = vec![1_u8; 64 << 20];
         let after = Process::look(pid).expect("this process lives");
         assert!(block.contains(&1));
-        assert!(
-            after.rss_bytes >= before.rss_bytes + (60 << 20),
-            "{before:?} {after:?}"
-        );
+        assert!(after.rss_bytes >= before.rss_bytes + (60 << 20), "{before:?} {after:?}");
         assert!(after.threads >= 1 && after.descriptors >= 3, "{after:?}");
         assert_eq!(Process::look(u32::MAX), None);
     }

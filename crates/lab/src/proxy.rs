@@ -114,10 +114,7 @@ impl Proxy {
     pub async fn start(target: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let setting = watch::Sender::new(Setting {
-            fault: Fault::Pass,
-            epoch: 0,
-        });
+        let setting = watch::Sender::new(Setting { fault: Fault::Pass, epoch: 0 });
         let shared = Arc::new(Shared {
             target,
             setting,
@@ -131,11 +128,7 @@ impl Proxy {
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(accept::accept(listener, address, Arc::clone(&shared)));
-        Ok(Self {
-            address,
-            shared,
-            _tasks: tasks,
-        })
+        Ok(Self { address, shared, _tasks: tasks })
     }
 
     /// Where it listens; the same for as long as it lives.
@@ -195,16 +188,14 @@ impl Shared {
     /// connections may reach for the last one: then nothing is cut.
     fn take_cut(&self) -> bool {
         let mut last = false;
-        let taken = self
-            .left
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
-                last = left == 1;
-                match left {
-                    0 => None,
-                    u64::MAX => Some(u64::MAX),
-                    left => Some(left - 1),
-                }
-            });
+        let taken = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+            last = left == 1;
+            match left {
+                0 => None,
+                u64::MAX => Some(u64::MAX),
+                left => Some(left - 1),
+            }
+        });
         if taken.is_err() {
             return false;
         }

@@ -30,13 +30,7 @@ pub async fn verify(server: &Server, expected: &Expected) -> Result<Verdict, Ser
     }
     let letters = letters::compare(server, expected, &mut samples).await?;
     let produced = expected.plan().messages;
-    Ok(Verdict {
-        produced,
-        tables,
-        letters,
-        samples,
-        elapsed: start.elapsed(),
-    })
+    Ok(Verdict { produced, tables, letters, samples, elapsed: start.elapsed() })
 }
 
 /// How far the tables are, by their raw row counts: cheap, and never less than what is visible.
@@ -58,10 +52,7 @@ pub async fn arrived(server: &Server, expected: &Expected) -> Result<Arrived, Se
         rows += server.count(kind.table()).await?;
     }
     rows += server.count("dead_letters").await?;
-    Ok(Arrived {
-        rows,
-        expected: expected.visible_in_all() + expected.dead_letters(),
-    })
+    Ok(Arrived { rows, expected: expected.visible_in_all() + expected.dead_letters() })
 }
 
 /// Waits until nothing is missing, or until `deadline`, and returns the last verdict either way.

@@ -41,11 +41,7 @@ where
             Err(_elapsed) => last = format!("the last look did not end; before it: {last}"),
         }
         if start.elapsed() + PAUSE >= deadline {
-            return Err(TimedOut {
-                what: what.to_owned(),
-                waited: start.elapsed(),
-                last,
-            });
+            return Err(TimedOut { what: what.to_owned(), waited: start.elapsed(), last });
         }
         tokio::time::sleep(PAUSE).await;
     }

@@ -20,11 +20,7 @@ impl Cache {
     /// # Errors
     /// When none of the three is set.
     pub fn from_env() -> Result<Self> {
-        Self::choose(|name| {
-            env::var_os(name)
-                .filter(|value| !value.is_empty())
-                .map(PathBuf::from)
-        })
+        Self::choose(|name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from))
     }
 
     fn choose(variable: impl Fn(&str) -> Option<PathBuf>) -> Result<Self> {
@@ -98,8 +94,7 @@ impl Cache {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 progress(&format!("{name}: another process installs it, waiting"));
-                file.lock()
-                    .with_context(|| format!("cannot lock {}", path.display()))?;
+                file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
             }
             Err(TryLockError::Error(error)) => {
                 return Err(error).with_context(|| format!("cannot lock {}", path.display()));
@@ -151,9 +146,7 @@ mod tests {
 
     fn chosen(set: &[(&str, &str)]) -> Option<PathBuf> {
         let variable = |name: &str| {
-            set.iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| PathBuf::from(value))
+            set.iter().find(|(key, _)| *key == name).map(|(_, value)| PathBuf::from(value))
         };
         Cache::choose(variable).ok().map(|cache| cache.root)
     }
@@ -165,10 +158,7 @@ mod tests {
         assert_eq!(chosen(&[]), None);
         assert_eq!(chosen(&[home]), Some("/home/u/.cache/data-bridge".into()));
         assert_eq!(chosen(&[home, xdg]), Some("/xdg/data-bridge".into()));
-        assert_eq!(
-            chosen(&[home, xdg, ("DATA_BRIDGE_CACHE", "/own")]),
-            Some("/own".into())
-        );
+        assert_eq!(chosen(&[home, xdg, ("DATA_BRIDGE_CACHE", "/own")]), Some("/own".into()));
     }
 
     #[test]
@@ -208,9 +198,8 @@ mod tests {
         assert!(format!("{:#}", failed.unwrap_err()).contains("the network went away"));
         assert!(!scratch.path().join("thing").exists());
 
-        let place = cache
-            .ensure("thing", |folder| Ok(fs::write(folder.join("file"), "")?))
-            .unwrap();
+        let place =
+            cache.ensure("thing", |folder| Ok(fs::write(folder.join("file"), "")?)).unwrap();
         assert!(place.join("file").exists());
         assert!(!place.join("half").exists());
     }

@@ -62,14 +62,7 @@ impl ClickHouse {
         let folder = std::path::absolute(folder)?;
         let port = options.port.map_or_else(port::free, Ok)?;
         let process = launch(&binary, &library, &folder, &options, port)?;
-        Ok(Self {
-            binary,
-            library,
-            folder,
-            options,
-            port,
-            process,
-        })
+        Ok(Self { binary, library, folder, options, port, process })
     }
 
     /// `http://127.0.0.1:PORT`.
@@ -118,13 +111,7 @@ impl ClickHouse {
     /// As [`Self::start`].
     pub fn restart(&mut self) -> Result<()> {
         self.stop()?;
-        self.process = launch(
-            &self.binary,
-            &self.library,
-            &self.folder,
-            &self.options,
-            self.port,
-        )?;
+        self.process = launch(&self.binary, &self.library, &self.folder, &self.options, self.port)?;
         Ok(())
     }
 }
@@ -137,15 +124,9 @@ fn launch(
     port: u16,
 ) -> Result<Process> {
     let mut command = Command::new(binary);
-    command
-        .arg("clickhouse")
-        .arg("--path")
-        .arg(folder.join("data"));
+    command.arg("clickhouse").arg("--path").arg(folder.join("data"));
     command.arg("--listen").arg(format!("127.0.0.1:{port}"));
-    command
-        .arg("--library")
-        .arg(library)
-        .args(&options.arguments);
+    command.arg("--library").arg(library).args(&options.arguments);
     // An engine without a config file would take one that lies in the current folder.
     command.current_dir(folder);
     let log = folder.join("clickhouse.log");

@@ -30,11 +30,7 @@ pub fn wait(
             Err(reason) => reason,
         };
         if let Some(status) = process.wait_exit(PACE) {
-            bail!(
-                "{} ended with {status} while starting\n{}",
-                process.name(),
-                process.log_tail()
-            );
+            bail!("{} ended with {status} while starting\n{}", process.name(), process.log_tail());
         }
         if started.elapsed() > limit {
             bail!(
@@ -67,14 +63,9 @@ pub fn connect(port: u16) -> Result<TcpStream> {
 pub fn http_get(port: u16, path: &str) -> Result<String> {
     let mut stream = connect(port)?;
     // 1.0: the answer ends with the connection, so nothing has to be put together from chunks.
-    write!(
-        stream,
-        "GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n"
-    )?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n")?;
     let mut answer = Vec::new();
-    stream
-        .read_to_end(&mut answer)
-        .with_context(|| format!("no answer to GET {path}"))?;
+    stream.read_to_end(&mut answer).with_context(|| format!("no answer to GET {path}"))?;
     let answer = String::from_utf8_lossy(&answer);
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let status = head.lines().next().unwrap_or_default();
@@ -112,12 +103,7 @@ mod tests {
         let port = answer_once("HTTP/1.1 200 OK\r\nX-A: b\r\n\r\nOk.\n");
         assert_eq!(http_get(port, "/ping").unwrap(), "Ok.\n");
         let port = answer_once("HTTP/1.1 503 Service Unavailable\r\n\r\nrecovering");
-        assert!(
-            http_get(port, "/ping")
-                .unwrap_err()
-                .to_string()
-                .contains("recovering")
-        );
+        assert!(http_get(port, "/ping").unwrap_err().to_string().contains("recovering"));
         let port = answer_once("");
         assert!(http_get(port, "/ping").is_err());
     }

@@ -79,13 +79,7 @@ impl Kafka {
             },
         };
         let process = launch(home, &folder, &options, &listeners)?;
-        Ok(Self {
-            home: home.clone(),
-            folder,
-            options,
-            listeners,
-            process,
-        })
+        Ok(Self { home: home.clone(), folder, options, listeners, process })
     }
 
     /// For `bootstrap.servers`.
@@ -103,9 +97,7 @@ impl Kafka {
     /// Where a proxy connects, if one was asked for.
     #[must_use]
     pub fn behind_proxy(&self) -> Option<String> {
-        self.listeners
-            .proxied
-            .map(|(port, _)| format!("127.0.0.1:{port}"))
+        self.listeners.proxied.map(|(port, _)| format!("127.0.0.1:{port}"))
     }
 
     /// The broker's process id.
@@ -162,18 +154,12 @@ fn launch(
     let data = folder.join("data");
     format_once(home, &data)?;
     let properties = folder.join("server.properties");
-    fs::write(
-        &properties,
-        properties::text(listeners, &data, &options.properties),
-    )
-    .with_context(|| format!("cannot write {}", properties.display()))?;
+    fs::write(&properties, properties::text(listeners, &data, &options.properties))
+        .with_context(|| format!("cannot write {}", properties.display()))?;
 
     let mut java = home.command();
     java.arg(format!("-Xmx{}m", options.heap_mb.unwrap_or(384)));
-    java.args([
-        "-XX:+UseSerialGC",
-        "-Dorg.slf4j.simpleLogger.showDateTime=true",
-    ]);
+    java.args(["-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.showDateTime=true"]);
     java.arg("-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSX");
     if !options.optimised {
         java.arg("-XX:TieredStopAtLevel=1");
@@ -182,16 +168,13 @@ fn launch(
         // An archive that does not fit is ignored by Java, with a warning in the log.
         java.arg(format!("-XX:SharedArchiveFile={}", archive.display()));
     }
-    java.args(&options.java)
-        .arg("kafka.Kafka")
-        .arg(&properties)
-        .current_dir(folder);
+    java.args(&options.java).arg("kafka.Kafka").arg(&properties).current_dir(folder);
 
     let log = folder.join("kafka.log");
     let process = Process::spawn("Kafka", java, &log, options.lifetime)?;
-    if let Err(error) = health::wait(&process, START_LIMIT, || {
-        handshake::metadata(listeners.client)
-    }) {
+    if let Err(error) =
+        health::wait(&process, START_LIMIT, || handshake::metadata(listeners.client))
+    {
         process.kill()?;
         return Err(error);
     }
@@ -205,11 +188,8 @@ fn format_once(home: &KafkaHome, data: &Path) -> Result<()> {
         return Ok(());
     }
     fs::create_dir_all(data).with_context(|| format!("cannot create {}", data.display()))?;
-    fs::copy(
-        &home.bootstrap_checkpoint,
-        data.join("bootstrap.checkpoint"),
-    )
-    .context("cannot copy the formatted storage")?;
+    fs::copy(&home.bootstrap_checkpoint, data.join("bootstrap.checkpoint"))
+        .context("cannot copy the formatted storage")?;
     let text = format!(
         "version=1\nnode.id=1\ncluster.id={}\ndirectory.id={}\n",
         properties::random_id()?,

@@ -50,14 +50,7 @@ impl Nats {
         let client = options.port.map_or_else(port::free, Ok)?;
         let monitor = port::free()?;
         let process = launch(&program, &folder, &options, client, monitor)?;
-        Ok(Self {
-            program,
-            folder,
-            options,
-            client,
-            monitor,
-            process,
-        })
+        Ok(Self { program, folder, options, client, monitor, process })
     }
 
     /// `nats://127.0.0.1:PORT`.
@@ -112,13 +105,8 @@ impl Nats {
     /// As [`Self::start`].
     pub fn restart(&mut self) -> Result<()> {
         self.stop()?;
-        self.process = launch(
-            &self.program,
-            &self.folder,
-            &self.options,
-            self.client,
-            self.monitor,
-        )?;
+        self.process =
+            launch(&self.program, &self.folder, &self.options, self.client, self.monitor)?;
         Ok(())
     }
 }
@@ -132,19 +120,11 @@ fn launch(
 ) -> Result<Process> {
     let mut command = Command::new(program);
     command.args(["-a", "127.0.0.1", "-js"]);
-    command
-        .arg("-p")
-        .arg(client.to_string())
-        .arg("-m")
-        .arg(monitor.to_string());
-    command
-        .arg("-sd")
-        .arg(folder.join("data"))
-        .args(&options.arguments);
+    command.arg("-p").arg(client.to_string()).arg("-m").arg(monitor.to_string());
+    command.arg("-sd").arg(folder.join("data")).args(&options.arguments);
     let process = Process::spawn("NATS", command, &folder.join("nats.log"), options.lifetime)?;
-    let healthy = health::wait(&process, START_LIMIT, || {
-        health::http_get(monitor, "/healthz").map(drop)
-    });
+    let healthy =
+        health::wait(&process, START_LIMIT, || health::http_get(monitor, "/healthz").map(drop));
     if let Err(error) = healthy {
         process.kill()?;
         return Err(error);

@@ -56,10 +56,7 @@ fn is_free(port: u16) -> bool {
 }
 
 fn candidates(ephemeral: &str) -> Range<u16> {
-    let first = ephemeral
-        .split_whitespace()
-        .next()
-        .and_then(|text| text.parse::<u16>().ok());
+    let first = ephemeral.split_whitespace().next().and_then(|text| text.parse::<u16>().ok());
     match first {
         // At least 1,000 ports to choose from, else take what comes.
         Some(first) if first >= LOWEST + 1_000 => LOWEST..first,

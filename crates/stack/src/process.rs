@@ -70,10 +70,7 @@ impl Process {
             .append(true)
             .open(log)
             .with_context(|| format!("cannot open the log {}", log.display()))?;
-        command
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output);
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         match lifetime {
             Lifetime::WithStarter => {
                 command.process_group(0);
@@ -89,22 +86,13 @@ impl Process {
             // At once, so that whoever interrupts the start can still find what was started.
             record(log, pid)?;
         }
-        let life = Arc::new(Life {
-            ended: Mutex::new(None),
-            changed: Condvar::new(),
-        });
+        let life = Arc::new(Life { ended: Mutex::new(None), changed: Condvar::new() });
         let watched = Arc::clone(&life);
         thread::Builder::new()
             .name(format!("wait-{name}"))
             .spawn(move || watched.watch(child))
             .context("cannot start a thread")?;
-        Ok(Self {
-            name: name.to_owned(),
-            log: log.to_owned(),
-            pid,
-            lifetime,
-            life,
-        })
+        Ok(Self { name: name.to_owned(), log: log.to_owned(), pid, lifetime, life })
     }
 
     /// The name given at start.
@@ -315,10 +303,7 @@ mod tests {
         assert_eq!(status.code(), Some(3));
         let tail = process.log_tail();
         assert!(tail.contains("out\nerr"), "{tail}");
-        assert!(
-            tail.contains(&process.log().display().to_string()),
-            "{tail}"
-        );
+        assert!(tail.contains(&process.log().display().to_string()), "{tail}");
     }
 
     #[test]
@@ -343,26 +328,19 @@ mod tests {
 
     #[test]
     fn a_process_that_ignores_sigterm_is_killed_after_the_grace() {
-        let (folder, process) = spawn(
-            "stubborn",
-            "trap '' TERM; echo ready; while :; do sleep 1; done",
-        );
+        let (folder, process) =
+            spawn("stubborn", "trap '' TERM; echo ready; while :; do sleep 1; done");
         let deadline = Instant::now() + Duration::from_secs(10);
         while fs::read_to_string(folder.path().join("log")).unwrap() != "ready\n" {
             assert!(Instant::now() < deadline, "not ready");
         }
         let status = process.stop(Duration::from_millis(100)).unwrap();
-        assert_eq!(
-            std::os::unix::process::ExitStatusExt::signal(&status),
-            Some(libc::SIGKILL)
-        );
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(libc::SIGKILL));
     }
 
     #[test]
     fn a_process_outlives_the_thread_that_started_it() {
-        let (_folder, process) = thread::spawn(|| spawn("thread", "sleep 600"))
-            .join()
-            .unwrap();
+        let (_folder, process) = thread::spawn(|| spawn("thread", "sleep 600")).join().unwrap();
         assert_eq!(process.wait_exit(Duration::from_millis(300)), None);
     }
 
@@ -378,13 +356,7 @@ mod tests {
         assert_eq!(recorded(folder.path()), Some((pid, started)));
         // A leader of a session of its own: no terminal of ours reaches it (proc_pid_stat(5)).
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-        let session = stat
-            .rsplit_once(')')
-            .unwrap()
-            .1
-            .split_whitespace()
-            .nth(3)
-            .unwrap();
+        let session = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(3).unwrap();
         assert_eq!(session, pid.to_string());
         assert!(is_running(pid, started));
         assert!(!end_detached(pid, started + 1, Duration::from_secs(1)).unwrap());

@@ -14,19 +14,11 @@ pub(super) fn check() -> Result<Finding> {
     let mut unused = Vec::new();
     for package in workspace::metadata()?.packages {
         for kind in [Kind::Normal, Kind::Dev, Kind::Build] {
-            if !package
-                .dependencies
-                .iter()
-                .any(|dependency| dependency.kind == kind)
-            {
+            if !package.dependencies.iter().any(|dependency| dependency.kind == kind) {
                 continue;
             }
             let names = names_of(&package, kind)?;
-            for dependency in package
-                .dependencies
-                .iter()
-                .filter(|found| found.kind == kind)
-            {
+            for dependency in package.dependencies.iter().filter(|found| found.kind == kind) {
                 checked += 1;
                 if !names.contains(&dependency.identifier) {
                     let manifest = package.folder.join("Cargo.toml");
@@ -41,11 +33,7 @@ pub(super) fn check() -> Result<Finding> {
         }
     }
     let seen = format!("{checked} dependencies");
-    Ok(if unused.is_empty() {
-        Ok(seen)
-    } else {
-        Err(unused.join("\n"))
-    })
+    Ok(if unused.is_empty() { Ok(seen) } else { Err(unused.join("\n")) })
 }
 
 /// Where a dependency of this kind can be used.
@@ -76,10 +64,7 @@ fn names_of(package: &Package, kind: Kind) -> Result<BTreeSet<String>> {
 
 fn names_in(text: &str) -> BTreeSet<String> {
     let code = without_literals(text);
-    tokens(&code)
-        .iter()
-        .map(|token| token.text.to_owned())
-        .collect()
+    tokens(&code).iter().map(|token| token.text.to_owned()).collect()
 }
 
 #[cfg(test)]

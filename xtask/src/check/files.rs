@@ -42,10 +42,8 @@ pub(super) fn check() -> Result<Finding> {
     }
     Ok(Ok(match long.as_slice() {
         [] => format!("{} files", files.len()),
-        long => format!(
-            "{} files; longer than {LONG_LINES} lines: {}",
-            files.len(),
-            long.join(", ")
-        ),
+        long => {
+            format!("{} files; longer than {LONG_LINES} lines: {}", files.len(), long.join(", "))
+        }
     }))
 }

@@ -35,29 +35,18 @@ pub(super) fn check() -> Result<Finding> {
             problems.extend(check_file(modules, &path, &place, &text));
         }
     }
-    Ok(if problems.is_empty() {
-        Ok(format!("{files} files"))
-    } else {
-        Err(problems.join("\n"))
-    })
+    Ok(if problems.is_empty() { Ok(format!("{files} files")) } else { Err(problems.join("\n")) })
 }
 
 fn check_dependencies(layer: &Crate, package: &Package, problems: &mut Vec<String>) -> Result<()> {
     let manifest = package.folder.join("Cargo.toml");
-    for dependency in package
-        .dependencies
-        .iter()
-        .filter(|dependency| dependency.ours)
-    {
+    for dependency in package.dependencies.iter().filter(|dependency| dependency.ours) {
         let name = dependency.name.as_str();
         let allowed = layer.uses.contains(&name)
             || (dependency.kind == Kind::Dev && layer.tests_use.contains(&name));
         if !allowed {
             let text = workspace::read(&manifest)?;
-            let line = text
-                .lines()
-                .position(|line| line.starts_with(name))
-                .map_or(1, |at| at + 1);
+            let line = text.lines().position(|line| line.starts_with(name)).map_or(1, |at| at + 1);
             problems.push(format!(
                 "{}:{line}: {} uses {name}: {}",
                 manifest.display(),
@@ -89,10 +78,7 @@ fn check_file(modules: &[Module], path: &Path, place: &[String], text: &str) -> 
         return Vec::new();
     };
     let Some(module) = modules.iter().find(|module| module.name == own) else {
-        return vec![format!(
-            "{}:1: module {own} is not in {TABLE}",
-            path.display()
-        )];
+        return vec![format!("{}:1: module {own} is not in {TABLE}", path.display())];
     };
     let known: BTreeSet<&str> = modules.iter().map(|module| module.name).collect();
     let code = without_literals(text);
@@ -102,11 +88,7 @@ fn check_file(modules: &[Module], path: &Path, place: &[String], text: &str) -> 
         .filter(|used| !module.uses.contains(&used.text))
         .map(|used| {
             let Token { text, line } = used;
-            format!(
-                "{}:{line}: {own} uses {text}: {}",
-                path.display(),
-                module.because
-            )
+            format!("{}:{line}: {own} uses {text}: {}", path.display(), module.because)
         })
         .collect();
     problems.dedup();
@@ -187,21 +169,9 @@ mod tests {
     use super::*;
 
     const MODULES: &[Module] = &[
-        Module {
-            name: "config",
-            uses: &[],
-            because: "first",
-        },
-        Module {
-            name: "source",
-            uses: &["config"],
-            because: "never the sink",
-        },
-        Module {
-            name: "sink",
-            uses: &["config"],
-            because: "never the source",
-        },
+        Module { name: "config", uses: &[], because: "first" },
+        Module { name: "source", uses: &["config"], because: "never the sink" },
+        Module { name: "sink", uses: &["config"], because: "never the source" },
     ];
 
     fn problems(path: &str, text: &str) -> Vec<String> {
@@ -211,10 +181,7 @@ mod tests {
     #[test]
     fn a_forbidden_use_is_named_with_its_line_and_rule() {
         let text = "use crate::config::Kafka;\n\nfn f() -> crate::sink::Writer {}\n";
-        assert_eq!(
-            problems("source.rs", text),
-            ["source.rs:3: source uses sink: never the sink"]
-        );
+        assert_eq!(problems("source.rs", text), ["source.rs:3: source uses sink: never the sink"]);
     }
 
     #[test]
@@ -245,11 +212,7 @@ mod tests {
             "use other::sink;",
             "pub(crate) mod sink {}",
         ] {
-            assert_eq!(
-                problems("source/kafka.rs", text),
-                Vec::<String>::new(),
-                "{text}"
-            );
+            assert_eq!(problems("source/kafka.rs", text), Vec::<String>::new(), "{text}");
         }
     }
 
@@ -259,14 +222,8 @@ mod tests {
             problems("helper/x.rs", ""),
             [format!("helper/x.rs:1: module helper is not in {TABLE}")]
         );
-        assert_eq!(
-            problems("lib.rs", "pub use crate::sink;"),
-            Vec::<String>::new()
-        );
-        assert_eq!(
-            problems("main.rs", "use crate::sink;"),
-            Vec::<String>::new()
-        );
+        assert_eq!(problems("lib.rs", "pub use crate::sink;"), Vec::<String>::new());
+        assert_eq!(problems("main.rs", "use crate::sink;"), Vec::<String>::new());
     }
 
     #[test]

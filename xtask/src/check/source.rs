@@ -21,10 +21,7 @@ pub(super) fn tokens(code: &str) -> Vec<Token<'_>> {
             } else {
                 first.len_utf8()
             };
-            found.push(Token {
-                text: &rest[..length],
-                line: index + 1,
-            });
+            found.push(Token { text: &rest[..length], line: index + 1 });
             rest = rest[length..].trim_start();
         }
     }
@@ -45,11 +42,7 @@ pub(super) fn without_literals(text: &str) -> String {
             code.push(first);
             rest = &rest[first.len_utf8()..];
         } else {
-            code.extend(
-                rest[..length]
-                    .chars()
-                    .map(|c| if c == '\n' { '\n' } else { ' ' }),
-            );
+            code.extend(rest[..length].chars().map(|c| if c == '\n' { '\n' } else { ' ' }));
             rest = &rest[length..];
         }
     }
@@ -125,9 +118,7 @@ fn character(rest: &str) -> usize {
 
 /// `r"…"`, `r#"…"#`, and the same with `b` or `c` before it.
 fn raw_string(rest: &str) -> usize {
-    let marker = ["br", "cr", "r"]
-        .into_iter()
-        .find(|prefix| rest.starts_with(prefix));
+    let marker = ["br", "cr", "r"].into_iter().find(|prefix| rest.starts_with(prefix));
     let Some(marker) = marker else { return 0 };
     let behind = &rest[marker.len()..];
     let hashes = behind.len() - behind.trim_start_matches('#').len();
@@ -136,9 +127,7 @@ fn raw_string(rest: &str) -> usize {
     }
     let open = marker.len() + hashes + 1;
     let end = format!("\"{}", "#".repeat(hashes));
-    rest[open..]
-        .find(&end)
-        .map_or(rest.len(), |at| open + at + end.len())
+    rest[open..].find(&end).map_or(rest.len(), |at| open + at + end.len())
 }
 
 #[cfg(test)]
@@ -148,11 +137,7 @@ mod tests {
     fn names(text: &str) -> Vec<String> {
         let code = without_literals(text);
         let names = tokens(&code);
-        names
-            .iter()
-            .filter(|t| t.text.starts_with(is_name))
-            .map(|t| t.text.to_owned())
-            .collect()
+        names.iter().filter(|t| t.text.starts_with(is_name)).map(|t| t.text.to_owned()).collect()
     }
 
     #[test]

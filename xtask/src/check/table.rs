@@ -77,36 +77,16 @@ pub(super) const CRATES: [Crate; 6] = [
 
 const CORE: &[Module] = &[
     module("units", &[], "units are what everything else is said in"),
-    module(
-        "verdict",
-        &["units"],
-        "a verdict depends on the failure alone",
-    ),
-    module(
-        "settle",
-        &["units"],
-        "the ledger counts chunks, whatever is in them",
-    ),
+    module("verdict", &["units"], "a verdict depends on the failure alone"),
+    module("settle", &["units"], "the ledger counts chunks, whatever is in them"),
     module(
         "engine",
         &["units", "verdict", "settle"],
         "the engine decides by counts and sizes, never by the content of rows",
     ),
-    module(
-        "catalog",
-        &["units"],
-        "a table is described without the code that fills it",
-    ),
-    module(
-        "arena",
-        &["units"],
-        "an arena holds bytes, whatever they mean",
-    ),
-    module(
-        "block",
-        &["units", "catalog"],
-        "a block holds columns, wherever they come from",
-    ),
+    module("catalog", &["units"], "a table is described without the code that fills it"),
+    module("arena", &["units"], "an arena holds bytes, whatever they mean"),
+    module("block", &["units", "catalog"], "a block holds columns, wherever they come from"),
     module(
         "decode",
         &["units", "catalog", "arena", "block", "engine"],
@@ -116,21 +96,9 @@ const CORE: &[Module] = &[
 
 const BRIDGE: &[Module] = &[
     module("config", &[], "config is read before anything else exists"),
-    module(
-        "telemetry",
-        &["config"],
-        "telemetry is written to, it asks nobody",
-    ),
-    module(
-        "source",
-        &["config", "telemetry"],
-        "source and sink never know each other",
-    ),
-    module(
-        "sink",
-        &["config", "telemetry"],
-        "source and sink never know each other",
-    ),
+    module("telemetry", &["config"], "telemetry is written to, it asks nobody"),
+    module("source", &["config", "telemetry"], "source and sink never know each other"),
+    module("sink", &["config", "telemetry"], "source and sink never know each other"),
     module(
         "pipeline",
         &["config", "telemetry", "source", "sink"],
@@ -141,16 +109,8 @@ const BRIDGE: &[Module] = &[
         &["config", "telemetry", "sink", "pipeline"],
         "routes are read from the config and the live tables",
     ),
-    module(
-        "admin",
-        &["config", "telemetry"],
-        "admin reads a status snapshot, never the pipeline",
-    ),
-    module(
-        "hub",
-        &["config", "telemetry"],
-        "the hub reads a status snapshot, never the pipeline",
-    ),
+    module("admin", &["config", "telemetry"], "admin reads a status snapshot, never the pipeline"),
+    module("hub", &["config", "telemetry"], "the hub reads a status snapshot, never the pipeline"),
     module(
         "checkup",
         &["config", "telemetry", "routes", "source", "sink"],
@@ -158,16 +118,7 @@ const BRIDGE: &[Module] = &[
     ),
     module(
         "instance",
-        &[
-            "config",
-            "telemetry",
-            "source",
-            "sink",
-            "pipeline",
-            "routes",
-            "admin",
-            "checkup",
-        ],
+        &["config", "telemetry", "source", "sink", "pipeline", "routes", "admin", "checkup"],
         "an instance starts and stops the parts, it does not know the command line",
     ),
     module(
@@ -199,9 +150,5 @@ const fn module(
     uses: &'static [&'static str],
     because: &'static str,
 ) -> Module {
-    Module {
-        name,
-        uses,
-        because,
-    }
+    Module { name, uses, because }
 }

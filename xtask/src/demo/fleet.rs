@@ -64,12 +64,7 @@ impl Fleet {
         for number in 1..=INSTANCES {
             let (id, port) = (format!("demo-{number}"), port::free()?);
             let process = fleet.launch(&id, number, port)?;
-            fleet.members.push(Member {
-                id,
-                number,
-                port,
-                process,
-            });
+            fleet.members.push(Member { id, number, port, process });
         }
         Ok(fleet)
     }
@@ -77,9 +72,7 @@ impl Fleet {
     fn launch(&self, id: &str, number: usize, port: u16) -> Result<Process> {
         let mut command = workspace::program(&self.bridge);
         command.arg("run").arg("--config").arg(&self.config);
-        command
-            .env("INSTANCE_ID", id)
-            .env("INSTANCE_NUMBER", number.to_string());
+        command.env("INSTANCE_ID", id).env("INSTANCE_NUMBER", number.to_string());
         command.env("HTTP_LISTEN", format!("127.0.0.1:{port}"));
         let log = self.folder.join(id).join("bridge.log");
         Process::spawn(id, command, &log, self.lifetime)
@@ -91,10 +84,8 @@ impl Fleet {
         loop {
             let seen = self.look();
             if is_balanced(&seen) {
-                let each: Vec<String> = seen
-                    .iter()
-                    .map(|one| format!("{} has {}", one.id, one.partitions))
-                    .collect();
+                let each: Vec<String> =
+                    seen.iter().map(|one| format!("{} has {}", one.id, one.partitions)).collect();
                 screen::line(&format!("demo   partitions: {}", each.join(", ")));
                 return Ok(());
             }
@@ -128,9 +119,7 @@ impl Fleet {
 
     /// Starts a killed instance again under its id; returns it.
     pub(super) fn start_again(&mut self, index: usize) -> Result<String> {
-        let Member {
-            id, number, port, ..
-        } = &self.members[index];
+        let Member { id, number, port, .. } = &self.members[index];
         let process = self.launch(id, *number, *port)?;
         let member = &mut self.members[index];
         member.process = process;
@@ -160,18 +149,12 @@ impl Fleet {
     }
 
     pub(super) fn logs(&self) -> Vec<String> {
-        self.members
-            .iter()
-            .map(|member| member.process.log().display().to_string())
-            .collect()
+        self.members.iter().map(|member| member.process.log().display().to_string()).collect()
     }
 
     pub(super) fn log_tails(&self) -> String {
-        let tails: Vec<String> = self
-            .members
-            .iter()
-            .map(|member| member.process.log_tail())
-            .collect();
+        let tails: Vec<String> =
+            self.members.iter().map(|member| member.process.log_tail()).collect();
         tails.join("\n")
     }
 }
@@ -184,10 +167,7 @@ fn is_balanced(seen: &[Status]) -> bool {
 
 impl Status {
     fn parse(id: &str, text: &str) -> Self {
-        let silent = Self {
-            id: id.to_owned(),
-            ..Self::default()
-        };
+        let silent = Self { id: id.to_owned(), ..Self::default() };
         let Ok(json) = serde_json::from_str::<Value>(text).context("no status") else {
             return silent;
         };
@@ -203,15 +183,9 @@ impl Status {
         Self {
             answers: true,
             ready: json["ready"] == true,
-            reasons: reasons
-                .filter_map(Value::as_str)
-                .collect::<Vec<_>>()
-                .join("; "),
+            reasons: reasons.filter_map(Value::as_str).collect::<Vec<_>>().join("; "),
             partitions: partitions.len(),
-            lag: partitions
-                .iter()
-                .filter_map(|one| one["lag"].as_u64())
-                .sum(),
+            lag: partitions.iter().filter_map(|one| one["lag"].as_u64()).sum(),
             rows: rows.iter().filter_map(|name| json[*name].as_u64()).sum(),
             ..silent
         }
@@ -219,15 +193,7 @@ impl Status {
 
     /// For a person.
     pub(super) fn line(&self) -> String {
-        let Self {
-            id,
-            answers,
-            ready,
-            reasons,
-            partitions,
-            lag,
-            rows,
-        } = self;
+        let Self { id, answers, ready, reasons, partitions, lag, rows } = self;
         let state = match (answers, ready) {
             (false, _) => "away",
             (true, true) => "ready",
@@ -255,20 +221,10 @@ mod tests {
 
     #[test]
     fn a_fleet_is_balanced_when_all_are_ready_with_equal_shares() {
-        let of = |partitions| Status {
-            partitions,
-            ready: true,
-            ..Status::default()
-        };
+        let of = |partitions| Status { partitions, ready: true, ..Status::default() };
         assert!(is_balanced(&[of(16), of(16), of(16)]));
         assert!(!is_balanced(&[of(24), of(24), of(0)]));
         assert!(!is_balanced(&[of(0), of(0), of(0)]));
-        assert!(!is_balanced(&[
-            of(16),
-            Status {
-                ready: false,
-                ..of(16)
-            }
-        ]));
+        assert!(!is_balanced(&[of(16), Status { ready: false, ..of(16) }]));
     }
 }

@@ -30,9 +30,7 @@ impl Load {
     ) -> Result<Self> {
         let mut command = workspace::program(bridge);
         command.arg("load").arg("--config").arg(config);
-        command
-            .arg("--messages")
-            .arg(arguments.messages.to_string());
+        command.arg("--messages").arg(arguments.messages.to_string());
         command.arg("--rate").arg(RATE.to_string());
         command.arg("--seed").arg(arguments.seed.to_string());
         command.args(["--bad-share", BAD_SHARE, "--duplicates", DUPLICATES]);
@@ -110,12 +108,7 @@ fn lines(verdict: &Value, rows: &Rows) -> Vec<String> {
         "{:<28} {:>9} {:>9} {:>9} {:>10} {:>9} {:>9}",
         "table", "expected", "visible", "missing", "duplicates", "differing", "raw rows"
     )];
-    for table in verdict["tables"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .chain([total])
-    {
+    for table in verdict["tables"].as_array().into_iter().flatten().chain([total]) {
         let name = table["table"].as_str().unwrap_or("?");
         let number = |key: &str| table[key].as_u64().unwrap_or(0);
         lines.push(format!(
@@ -128,11 +121,8 @@ fn lines(verdict: &Value, rows: &Rows) -> Vec<String> {
             number("raw_rows")
         ));
     }
-    let reasons: Vec<String> = rows
-        .letters
-        .iter()
-        .map(|(reason, count)| format!("{reason} {count}"))
-        .collect();
+    let reasons: Vec<String> =
+        rows.letters.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
     lines.push(format!("dead letters by reason: {}", reasons.join(", ")));
     lines.push(format!(
         "VERDICT: {}: produced {}, visible {}, duplicates {}, missing {}, dead letters {} = planted {}",

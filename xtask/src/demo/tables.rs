@@ -30,17 +30,11 @@ impl Rows {
 }
 
 pub(super) fn rows(port: u16) -> Result<Rows> {
-    Ok(Rows {
-        tables: ask(port, ROWS)?,
-        letters: ask(port, LETTERS)?,
-    })
+    Ok(Rows { tables: ask(port, ROWS)?, letters: ask(port, LETTERS)? })
 }
 
 fn ask(port: u16, query: &str) -> Result<Vec<(String, u64)>> {
-    parse(&health::http_get(
-        port,
-        &format!("/?query={}", encode(query)),
-    )?)
+    parse(&health::http_get(port, &format!("/?query={}", encode(query)))?)
 }
 
 fn parse(answer: &str) -> Result<Vec<(String, u64)>> {
@@ -73,14 +67,8 @@ mod tests {
     #[test]
     fn answers_are_read_and_queries_are_encoded() {
         let tables = parse("aggregates\t3\nticks\t40\n").unwrap();
-        assert_eq!(
-            tables,
-            [("aggregates".to_owned(), 3), ("ticks".to_owned(), 40)]
-        );
-        let rows = Rows {
-            tables,
-            letters: Vec::new(),
-        };
+        assert_eq!(tables, [("aggregates".to_owned(), 3), ("ticks".to_owned(), 40)]);
+        let rows = Rows { tables, letters: Vec::new() };
         assert_eq!(rows.total(), 43);
         assert!((rows.share_of(86) - 0.5).abs() < 1e-9);
         assert!(parse("Code: 60. DB::Exception").is_err());

@@ -95,11 +95,7 @@ fn table(messages: u64, rate: u64, fleet: &[Status], rows: &Rows) -> Vec<String>
         "instance", "state", "partitions", "lag", "rows"
     ));
     lines.extend(fleet.iter().map(Status::line));
-    lines.extend(
-        rows.tables
-            .iter()
-            .map(|(table, count)| format!("{table:<32} {count:>9}")),
-    );
+    lines.extend(rows.tables.iter().map(|(table, count)| format!("{table:<32} {count:>9}")));
     lines.push(format!("dead letters: {}", letters(rows)));
     lines
 }
@@ -133,21 +129,15 @@ fn brief(rate: u64, fleet: &[Status], rows: &Rows) -> String {
         .collect();
     let letters: u64 = rows.letters.iter().map(|(_, count)| count).sum();
     let total = rows.total();
-    format!(
-        "{total} rows, {rate}/s; {}; {letters} dead letters",
-        instances.join(", ")
-    )
+    format!("{total} rows, {rate}/s; {}; {letters} dead letters", instances.join(", "))
 }
 
 fn letters(rows: &Rows) -> String {
     if rows.letters.is_empty() {
         return "none".to_owned();
     }
-    let reasons: Vec<String> = rows
-        .letters
-        .iter()
-        .map(|(reason, count)| format!("{reason} {count}"))
-        .collect();
+    let reasons: Vec<String> =
+        rows.letters.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
     reasons.join(", ")
 }
 
@@ -161,21 +151,13 @@ mod tests {
             tables: vec![("dead_letters".into(), 10), ("ticks".into(), 40)],
             letters: vec![("not_json".into(), 10)],
         };
-        let fleet = [Status {
-            id: "demo-1".into(),
-            ..Status::default()
-        }];
+        let fleet = [Status { id: "demo-1".into(), ..Status::default() }];
         let text = table(100, 7, &fleet, &rows).join("\n");
         assert!(
             text.starts_with(&format!("[{}{}]  50 %", "#".repeat(20), "-".repeat(20))),
             "{text}"
         );
-        for part in [
-            "demo-1   away",
-            "ticks ",
-            "dead letters: not_json 10",
-            "7/s",
-        ] {
+        for part in ["demo-1   away", "ticks ", "dead letters: not_json 10", "7/s"] {
             assert!(text.contains(part), "{part} is not in {text}");
         }
         // More rows than messages, before duplicates collapse, is no more than all.

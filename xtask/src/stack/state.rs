@@ -48,10 +48,7 @@ impl Stack {
             .map_err(anyhow::Error::from)
             .and_then(|text| Self::parse(&text))
             .with_context(|| {
-                format!(
-                    "cannot read {}; `cargo xtask stack clean` begins anew",
-                    path.display()
-                )
+                format!("cannot read {}; `cargo xtask stack clean` begins anew", path.display())
             })
     }
 
@@ -94,9 +91,7 @@ impl Stack {
 
     fn parse(text: &str) -> Result<Self> {
         let json: Value = serde_json::from_str(text)?;
-        let servers = json["servers"]
-            .as_array()
-            .context("`servers` is not a list")?;
+        let servers = json["servers"].as_array().context("`servers` is not a list")?;
         let servers = servers
             .iter()
             .map(|server| parse_server(server).with_context(|| format!("not a server: {server}")))
@@ -145,12 +140,9 @@ mod tests {
 
     #[test]
     fn a_file_that_says_something_else_is_an_error() {
-        for text in [
-            "",
-            "[]",
-            "{\"servers\":[{\"name\":\"kafka\"}]}",
-            "{\"servers\":[{\"pid\":-1}]}",
-        ] {
+        for text in
+            ["", "[]", "{\"servers\":[{\"name\":\"kafka\"}]}", "{\"servers\":[{\"pid\":-1}]}"]
+        {
             assert!(Stack::parse(text).is_err(), "{text}");
         }
     }

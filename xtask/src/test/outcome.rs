@@ -13,18 +13,9 @@ pub(crate) struct Outcome {
 impl Outcome {
     /// Adds up all lines `test result: ok. 5 passed; 0 failed; 1 ignored; …` of one program.
     pub(crate) fn parse(output: &str, success: bool) -> Self {
-        let mut outcome = Self {
-            broken: u32::from(!success),
-            ..Self::default()
-        };
-        for line in output
-            .lines()
-            .filter_map(|line| line.strip_prefix("test result: "))
-        {
-            let parts = line
-                .split_once(". ")
-                .map_or(line, |(_, parts)| parts)
-                .split("; ");
+        let mut outcome = Self { broken: u32::from(!success), ..Self::default() };
+        for line in output.lines().filter_map(|line| line.strip_prefix("test result: ")) {
+            let parts = line.split_once(". ").map_or(line, |(_, parts)| parts).split("; ");
             for (count, what) in parts.filter_map(|part| part.split_once(' ')) {
                 let Ok(count) = count.parse::<u32>() else {
                     continue;
@@ -43,9 +34,7 @@ impl Outcome {
     /// What a reader needs of a failed program's output: from where it tells its failures, or all
     /// of it when it ended without telling.
     pub(crate) fn failures(output: &str) -> &str {
-        output
-            .find("\nfailures:\n")
-            .map_or(output, |at| &output[at..])
+        output.find("\nfailures:\n").map_or(output, |at| &output[at..])
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
@@ -83,15 +72,7 @@ mod tests {
     #[test]
     fn all_result_lines_of_a_program_are_added() {
         let outcome = Outcome::parse(&format!("{OK}{OK}"), true);
-        assert_eq!(
-            outcome,
-            Outcome {
-                passed: 10,
-                failed: 0,
-                ignored: 2,
-                broken: 0
-            }
-        );
+        assert_eq!(outcome, Outcome { passed: 10, failed: 0, ignored: 2, broken: 0 });
         assert!(outcome.passed());
         assert_eq!(outcome.counts(), "10 passed, 0 failed, 2 ignored");
     }
@@ -108,10 +89,7 @@ mod tests {
     fn only_the_failures_are_shown_unless_the_program_crashed() {
         let output = "test a ... ok\n\nfailures:\n\n---- b ----\n";
         assert_eq!(Outcome::failures(output), "\nfailures:\n\n---- b ----\n");
-        assert_eq!(
-            Outcome::failures("test a ... ok\nkilled"),
-            "test a ... ok\nkilled"
-        );
+        assert_eq!(Outcome::failures("test a ... ok\nkilled"), "test a ... ok\nkilled");
     }
 
     #[test]

@@ -62,11 +62,7 @@ impl Program {
 
     fn place(&self) -> (bool, usize, Kind) {
         let package = ORDER.iter().position(|name| *name == self.package);
-        (
-            self.needs_servers(),
-            package.unwrap_or(ORDER.len()),
-            self.kind,
-        )
+        (self.needs_servers(), package.unwrap_or(ORDER.len()), self.kind)
     }
 }
 
@@ -89,10 +85,7 @@ pub(super) fn parse(messages: &str) -> Result<Build> {
         let manifest = message["manifest_path"].as_str().unwrap_or_default();
         build.programs.push(Program {
             package: package_name(message["package_id"].as_str().unwrap_or_default()),
-            folder: Path::new(manifest)
-                .parent()
-                .unwrap_or(Path::new(""))
-                .to_owned(),
+            folder: Path::new(manifest).parent().unwrap_or(Path::new("")).to_owned(),
             executable,
             kind: match kind {
                 "test" => Kind::Integration,
@@ -131,31 +124,11 @@ mod tests {
     #[test]
     fn fast_layers_run_before_those_with_servers() {
         let messages = [
-            artifact(
-                "path+file:///w/crates/bridge#data-bridge@0.1.0",
-                "test",
-                "it",
-                true,
-            ),
-            artifact(
-                "path+file:///w/crates/bridge#data-bridge@0.1.0",
-                "lib",
-                "data_bridge",
-                true,
-            ),
-            artifact(
-                "path+file:///w/crates/bridge#data-bridge@0.1.0",
-                "bin",
-                "data-bridge",
-                false,
-            ),
+            artifact("path+file:///w/crates/bridge#data-bridge@0.1.0", "test", "it", true),
+            artifact("path+file:///w/crates/bridge#data-bridge@0.1.0", "lib", "data_bridge", true),
+            artifact("path+file:///w/crates/bridge#data-bridge@0.1.0", "bin", "data-bridge", false),
             artifact("path+file:///w/xtask#0.1.0", "bin", "xtask", true),
-            artifact(
-                "path+file:///w/crates/core#data-bridge-core@0.1.0",
-                "test",
-                "it",
-                true,
-            ),
+            artifact("path+file:///w/crates/core#data-bridge-core@0.1.0", "test", "it", true),
             "warning: not JSON".to_owned(),
             r#"{"reason":"build-finished","success":true}"#.to_owned(),
         ];
@@ -163,21 +136,13 @@ mod tests {
         let titles: Vec<String> = build.programs.iter().map(Program::title).collect();
         assert_eq!(
             titles,
-            [
-                "data-bridge-core it",
-                "xtask program",
-                "data-bridge unit",
-                "data-bridge it"
-            ]
+            ["data-bridge-core it", "xtask program", "data-bridge unit", "data-bridge it"]
         );
         let servers: Vec<bool> = build.programs.iter().map(Program::needs_servers).collect();
         assert_eq!(servers, [false, false, false, true]);
         assert_eq!(
             build.binaries,
-            [(
-                "data-bridge".to_owned(),
-                PathBuf::from("/t/data-bridge-bin")
-            )]
+            [("data-bridge".to_owned(), PathBuf::from("/t/data-bridge-bin"))]
         );
     }
 }

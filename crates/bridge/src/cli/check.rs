@@ -45,12 +45,7 @@ pub(super) fn execute(config: &Config, args: &Args) -> anyhow::Result<Exit> {
         writeln!(out, "{page:#}")?;
     } else {
         writeln!(out, "{:<12} instance {}", "ok", config.instance.id)?;
-        for Finding {
-            level,
-            subject,
-            text,
-        } in &findings
-        {
+        for Finding { level, subject, text } in &findings {
             writeln!(out, "{level:<12} {subject}: {text}")?;
         }
     }

@@ -79,10 +79,7 @@ fn memory(text: &str) -> Result<u64, String> {
 /// Serves until it is told to stop.
 pub(super) fn execute(args: &Args) -> anyhow::Result<Exit> {
     // An empty variable counts as not set, as everywhere.
-    let password = args
-        .password
-        .as_ref()
-        .filter(|password| !password.is_empty());
+    let password = args.password.as_ref().filter(|password| !password.is_empty());
     let options = Options {
         library: args.library.clone(),
         listen: args.listen,
@@ -92,10 +89,8 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<Exit> {
     };
     let runtime = super::runtime()?;
     runtime.block_on(async {
-        let (mut terminate, mut interrupt) = (
-            signal(SignalKind::terminate())?,
-            signal(SignalKind::interrupt())?,
-        );
+        let (mut terminate, mut interrupt) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let stop = async move {
             tokio::select! {
                 _ = terminate.recv() => {}
@@ -110,9 +105,6 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<Exit> {
 /// Says where it listens; nobody minds when the terminal is gone.
 fn announce(args: &Args, address: SocketAddr) {
     let mut err = std::io::stderr().lock();
-    let text = format!(
-        "ClickHouse answers on http://{address}, data in {}",
-        args.path.display()
-    );
+    let text = format!("ClickHouse answers on http://{address}, data in {}", args.path.display());
     drop(writeln!(err, "{text}; Ctrl-C stops it"));
 }

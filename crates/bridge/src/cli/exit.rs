@@ -42,11 +42,7 @@ impl Stop {
     /// An error that ends the command with `exit`.
     #[must_use]
     pub fn new(exit: Exit, what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self {
-            exit,
-            what: what.into(),
-            hint: hint.into(),
-        }
+        Self { exit, what: what.into(), hint: hint.into() }
     }
 }
 

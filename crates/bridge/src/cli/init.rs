@@ -52,11 +52,7 @@ pub(super) fn execute(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     }
     let tables = super::runtime()?.block_on(tables(config))?;
     let topics = topics(config)?;
-    Ok(if tables && topics {
-        Exit::Done
-    } else {
-        Exit::Failed
-    })
+    Ok(if tables && topics { Exit::Done } else { Exit::Failed })
 }
 
 /// Creates database and tables; false when one is there in another shape.
@@ -73,10 +69,7 @@ async fn tables(config: &Config) -> anyhow::Result<bool> {
         let hint = "clickhouse.urls, user and password must lead to a server that may be written";
         Stop::new(exit, failure.to_string(), hint)
     };
-    clickhouse
-        .query(&database_ddl(database))
-        .await
-        .map_err(failed)?;
+    clickhouse.query(&database_ddl(database)).await.map_err(failed)?;
     let mut all_fit = true;
     for table in Catalog::shipped().tables() {
         let name = format!("{database}.{}", table.name);
@@ -121,10 +114,7 @@ fn topics(config: &Config) -> anyhow::Result<bool> {
     for TopicOutcome { name, outcome } in outcomes {
         match outcome {
             Outcome::Created { partitions } => {
-                say(
-                    "created",
-                    &format!("topic {name} with {partitions} partitions"),
-                )?;
+                say("created", &format!("topic {name} with {partitions} partitions"))?;
             }
             Outcome::Exists { partitions, wanted } if partitions == wanted => {
                 say("exists", &format!("topic {name}"))?;

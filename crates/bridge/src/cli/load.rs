@@ -129,16 +129,9 @@ pub(super) fn execute(config: &Config, args: &Args) -> anyhow::Result<Exit> {
         let seconds = produced.elapsed.as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
         let rate = (produced.messages as f64 / seconds.max(1e-9)).round();
-        writeln!(
-            out,
-            "produced {} messages in {seconds:.1} s: {rate}/s",
-            produced.messages
-        )?;
+        writeln!(out, "produced {} messages in {seconds:.1} s: {rate}/s", produced.messages)?;
     }
-    let verdict = args
-        .verify
-        .then(|| verify(config, &generator))
-        .transpose()?;
+    let verdict = args.verify.then(|| verify(config, &generator)).transpose()?;
     if let Some(verdict) = &verdict {
         page["verdict"] = verdict.to_json();
         if !args.json {
@@ -158,11 +151,7 @@ pub(super) fn execute(config: &Config, args: &Args) -> anyhow::Result<Exit> {
 fn plan(config: &Config, args: &Args) -> anyhow::Result<Plan> {
     let now = jiff::Timestamp::now().as_millisecond();
     let mut plan = Plan::new(args.seed, args.messages, now);
-    plan.mix = Mix {
-        bad: args.bad_share,
-        duplicates: args.duplicates,
-        ..plan.mix
-    };
+    plan.mix = Mix { bad: args.bad_share, duplicates: args.duplicates, ..plan.mix };
     if !args.kinds.is_empty() {
         for (kind, weight) in lab::Kind::ALL.into_iter().zip(&mut plan.mix.kinds) {
             if !args.kinds.iter().any(|wanted| wanted.names(kind)) {
@@ -208,9 +197,7 @@ fn produce(
 ) -> anyhow::Result<Produced> {
     let producer = Producer::connect(&config.kafka.brokers)?;
     #[expect(clippy::cast_precision_loss, reason = "a rate has no use for 53 bits")]
-    let pace = args
-        .rate
-        .map_or(Pace::Full, |rate| Pace::PerSecond(rate.get() as f64));
+    let pace = args.rate.map_or(Pace::Full, |rate| Pace::PerSecond(rate.get() as f64));
     let bar = bar("producing", args.messages);
     let produced = producer.produce(generator, numbers, pace, |state| {
         bar.set_position(state.delivered);
@@ -226,19 +213,12 @@ fn verify(config: &Config, generator: &Generator) -> anyhow::Result<Verdict> {
     let url = clickhouse.urls.first().map_or("", String::as_str);
     let server = Server::new(url, &clickhouse.database)
         .with_credentials(&clickhouse.user, clickhouse.password.expose());
-    let bar = bar(
-        "waiting for rows",
-        expected.visible_in_all() + expected.dead_letters(),
-    );
+    let bar = bar("waiting for rows", expected.visible_in_all() + expected.dead_letters());
     let waiting = wait_until_complete(&server, &expected, ROWS_LIMIT, |arrived| {
         bar.set_position(arrived.rows);
     });
     let verdict = super::runtime()?.block_on(waiting).map_err(|error| {
-        Stop::new(
-            Exit::Unreachable,
-            error.to_string(),
-            "clickhouse.urls must lead to ClickHouse",
-        )
+        Stop::new(Exit::Unreachable, error.to_string(), "clickhouse.urls must lead to ClickHouse")
     })?;
     bar.finish_and_clear();
     Ok(verdict)

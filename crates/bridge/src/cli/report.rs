@@ -16,11 +16,7 @@ const PLAIN: &str = "\x1b[0m";
 pub(super) fn usage(error: &clap::Error) -> Exit {
     // Nothing is left to say when the terminal is gone.
     drop(error.print());
-    if error.use_stderr() {
-        Exit::Usage
-    } else {
-        Exit::Done
-    }
+    if error.use_stderr() { Exit::Usage } else { Exit::Done }
 }
 
 /// Prints an error and tells its exit code.
@@ -64,10 +60,7 @@ struct Lines {
 
 impl Lines {
     fn new() -> Self {
-        Self {
-            colours: colours(),
-            err: std::io::stderr().lock(),
-        }
+        Self { colours: colours(), err: std::io::stderr().lock() }
     }
 
     fn problem(&mut self, word: &str, problem: &Problem) {

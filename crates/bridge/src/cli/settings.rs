@@ -38,11 +38,7 @@ impl Settings {
         let overrides = self
             .set
             .iter()
-            .map(|(key, value)| Override {
-                flag: "--set",
-                key,
-                value,
-            })
+            .map(|(key, value)| Override { flag: "--set", key, value })
             .collect::<Vec<_>>();
         let file = text.as_deref().map(|text| File { path, text });
         Ok(Config::load(file, environment, &overrides)?)
@@ -79,10 +75,6 @@ impl Settings {
             }
             _ => "the file must be readable",
         };
-        Err(Stop::new(
-            Exit::Usage,
-            format!("cannot read {}: {error}", path.display()),
-            hint,
-        ))
+        Err(Stop::new(Exit::Usage, format!("cannot read {}: {error}", path.display()), hint))
     }
 }

@@ -45,10 +45,8 @@ impl ClickHouse {
             user: values.text("clickhouse.user"),
             password: values.secret("clickhouse.password"),
             database: values.text("clickhouse.database"),
-            compression: values.choice(
-                "clickhouse.compression",
-                [Compression::None, Compression::Lz4],
-            ),
+            compression: values
+                .choice("clickhouse.compression", [Compression::None, Compression::Lz4]),
             insert_timeout: values.duration("clickhouse.insert_timeout_ms"),
             tls: Tls {
                 ca_file: values.file("clickhouse.tls.ca_file"),

@@ -28,11 +28,7 @@ impl Collected {
         self.refuse_doubles(root, "");
         self.take_group(root, "", expansion);
         for (old, path, node) in std::mem::take(&mut self.renamed) {
-            if self
-                .given
-                .get(path)
-                .is_some_and(|new| words(new) != words(&node))
-            {
+            if self.given.get(path).is_some_and(|new| words(new) != words(&node)) {
                 self.warnings.push(Problem::new(
                     &node.origin,
                     old,
@@ -66,26 +62,19 @@ impl Collected {
             (Some(_), _) => "CLICKHOUSE_HOST",
             (None, Some(_)) => "CLICKHOUSE_HTTP_PORT",
         };
-        let before = self
-            .given
-            .get("clickhouse.urls")
-            .and_then(|node| match &node.content {
-                Content::Scalar(text) => text.split(',').next().map(str::to_owned),
-                Content::List(items) => items.first().and_then(|item| match &item.content {
-                    Content::Scalar(text) => Some(text.clone()),
-                    Content::Empty | Content::Unfilled | Content::List(_) | Content::Map(_) => None,
-                }),
-                Content::Empty | Content::Unfilled | Content::Map(_) => None,
-            });
+        let before = self.given.get("clickhouse.urls").and_then(|node| match &node.content {
+            Content::Scalar(text) => text.split(',').next().map(str::to_owned),
+            Content::List(items) => items.first().and_then(|item| match &item.content {
+                Content::Scalar(text) => Some(text.clone()),
+                Content::Empty | Content::Unfilled | Content::List(_) | Content::Map(_) => None,
+            }),
+            Content::Empty | Content::Unfilled | Content::Map(_) => None,
+        });
         let before = before.unwrap_or_else(|| "http://localhost:8123".to_owned());
         let (scheme, rest) = before.split_once("://").unwrap_or(("http", &before));
         let (authority, _) = rest.split_once('/').unwrap_or((rest, ""));
         let (old_host, old_port) = authority.rsplit_once(':').unwrap_or((authority, "8123"));
-        let url = format!(
-            "{scheme}://{}:{}",
-            host.unwrap_or(old_host),
-            port.unwrap_or(old_port)
-        );
+        let url = format!("{scheme}://{}:{}", host.unwrap_or(old_host), port.unwrap_or(old_port));
         let node = Node::scalar(Origin::Environment(name), url);
         self.given.insert("clickhouse.urls", Rc::new(node));
     }
@@ -109,8 +98,7 @@ impl Collected {
                 ));
             }
             Some(key) => {
-                self.given
-                    .insert(key.path, Rc::new(Node::scalar(origin, text)));
+                self.given.insert(key.path, Rc::new(Node::scalar(origin, text)));
             }
         }
     }
@@ -185,12 +173,7 @@ impl Collected {
             (None, Some(elsewhere)) => format!("did you mean {elsewhere}?"),
             (None, None) => format!("known here: {}", siblings.join(", ")),
         };
-        self.problems.push(Problem::new(
-            &entry.key_origin,
-            full,
-            "there is no such key",
-            hint,
-        ));
+        self.problems.push(Problem::new(&entry.key_origin, full, "there is no such key", hint));
     }
 
     fn refuse_doubles(&mut self, node: &Node, path: &str) {
@@ -236,12 +219,9 @@ impl Collected {
                     Content::Unfilled
                 }
             },
-            Content::List(items) => Content::List(
-                items
-                    .iter()
-                    .map(|item| self.filled(item, path, expansion))
-                    .collect(),
-            ),
+            Content::List(items) => {
+                Content::List(items.iter().map(|item| self.filled(item, path, expansion)).collect())
+            }
             Content::Map(entries) => Content::Map(
                 entries
                     .iter()
@@ -253,20 +233,13 @@ impl Collected {
                     .collect(),
             ),
         };
-        Rc::new(Node {
-            origin: node.origin.clone(),
-            content,
-        })
+        Rc::new(Node { origin: node.origin.clone(), content })
     }
 }
 
 /// `kafka` and `brokers` to `kafka.brokers`.
 pub(super) fn join(path: &str, key: &str) -> String {
-    if path.is_empty() {
-        key.to_owned()
-    } else {
-        format!("{path}.{key}")
-    }
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
 /// "did you mean …?", or where all keys stand.
@@ -287,11 +260,7 @@ fn words(node: &Node) -> Vec<&str> {
 }
 
 fn is_group(path: &str) -> bool {
-    KEYS.iter().any(|key| {
-        key.path
-            .strip_prefix(path)
-            .is_some_and(|rest| rest.starts_with('.'))
-    })
+    KEYS.iter().any(|key| key.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
 }
 
 /// Names of the keys and groups right below a group, in the table's order.
@@ -301,9 +270,7 @@ fn children(path: &str) -> Vec<&'static str> {
         let rest = if path.is_empty() {
             Some(key.path)
         } else {
-            key.path
-                .strip_prefix(path)
-                .and_then(|rest| rest.strip_prefix('.'))
+            key.path.strip_prefix(path).and_then(|rest| rest.strip_prefix('.'))
         };
         if let Some(name) = rest.and_then(|rest| rest.split('.').next())
             && !names.contains(&name)
@@ -316,7 +283,5 @@ fn children(path: &str) -> Vec<&'static str> {
 
 /// A key below a group, as an example.
 fn example(path: &str) -> String {
-    children(path)
-        .first()
-        .map_or_else(|| "key: value".to_owned(), |name| format!("{name}: …"))
+    children(path).first().map_or_else(|| "key: value".to_owned(), |name| format!("{name}: …"))
 }

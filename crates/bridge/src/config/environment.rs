@@ -29,19 +29,13 @@ impl Environment {
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect::<BTreeMap<_, _>>();
         let host_name = host_name(&variables);
-        Self {
-            variables,
-            host_name,
-        }
+        Self { variables, host_name }
     }
 
     /// The variable's value; an empty one counts as not set, as in `${VAR:-default}` of a shell.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.variables
-            .get(name)
-            .map(String::as_str)
-            .filter(|value| !value.is_empty())
+        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 }
 

@@ -13,10 +13,7 @@ pub(super) struct Unfilled {
 
 impl Unfilled {
     fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            hint: hint.into(),
-        }
+        Self { what: what.into(), hint: hint.into() }
     }
 }
 
@@ -120,9 +117,7 @@ fn closing(inside: &str) -> Option<usize> {
 fn is_variable_name(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with(|first: char| first.is_ascii_digit())
-        && name
-            .chars()
-            .all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+        && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
 }
 
 #[cfg(test)]
@@ -133,11 +128,7 @@ mod tests {
         let mut environment = Environment::default();
         environment.variables.insert("NAME".into(), "bridge".into());
         environment.variables.insert("EMPTY".into(), String::new());
-        Expansion {
-            environment: &environment,
-            folder: Path::new("/nowhere"),
-        }
-        .expand(text)
+        Expansion { environment: &environment, folder: Path::new("/nowhere") }.expand(text)
     }
 
     #[test]
@@ -162,14 +153,8 @@ mod tests {
     #[test]
     fn what_cannot_be_filled_is_named() {
         let what = |text| expand(text).unwrap_err().what;
-        assert_eq!(
-            what("${MISSING}"),
-            "the environment variable MISSING is not set"
-        );
-        assert_eq!(
-            what("${MISSING:-${OTHER}}"),
-            "the environment variable OTHER is not set"
-        );
+        assert_eq!(what("${MISSING}"), "the environment variable MISSING is not set");
+        assert_eq!(what("${MISSING:-${OTHER}}"), "the environment variable OTHER is not set");
         assert!(what("${NAME").contains("no end"));
         assert!(what("${a b}").contains("neither"));
         assert!(what("${}").contains("neither"));
@@ -183,14 +168,8 @@ mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("password"), "s3 cret\n").unwrap();
         let environment = Environment::default();
-        let expansion = Expansion {
-            environment: &environment,
-            folder: &folder,
-        };
-        assert_eq!(
-            expansion.expand("x${file:password}").as_deref(),
-            Ok("xs3 cret")
-        );
+        let expansion = Expansion { environment: &environment, folder: &folder };
+        assert_eq!(expansion.expand("x${file:password}").as_deref(), Ok("xs3 cret"));
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -96,23 +96,15 @@ impl Kafka {
             enabled: values.switch("kafka.enabled"),
             brokers: brokers(values),
             group_id: values.text("kafka.group_id"),
-            group_protocol: values.choice(
-                "kafka.group_protocol",
-                [GroupProtocol::Classic, GroupProtocol::Consumer],
-            ),
+            group_protocol: values
+                .choice("kafka.group_protocol", [GroupProtocol::Classic, GroupProtocol::Consumer]),
             assignor: values.choice(
                 "kafka.assignor",
-                [
-                    Assignor::Range,
-                    Assignor::CooperativeSticky,
-                    Assignor::RoundRobin,
-                ],
+                [Assignor::Range, Assignor::CooperativeSticky, Assignor::RoundRobin],
             ),
             static_membership: values.switch("kafka.static_membership"),
-            auto_offset_reset: values.choice(
-                "kafka.auto_offset_reset",
-                [OffsetReset::Latest, OffsetReset::Earliest],
-            ),
+            auto_offset_reset: values
+                .choice("kafka.auto_offset_reset", [OffsetReset::Latest, OffsetReset::Earliest]),
             session_timeout: values.duration("kafka.session_timeout_ms"),
             heartbeat_interval: values.duration("kafka.heartbeat_interval_ms"),
             max_poll_interval: values.duration("kafka.max_poll_interval_ms"),
@@ -133,9 +125,7 @@ impl Kafka {
 fn brokers(values: &mut Values) -> String {
     let list = values.list("kafka.brokers", |text| {
         let host = text.split_once("://").map_or(text, |(_, host)| host);
-        super::kind::host(host)
-            .map(|()| text.to_owned())
-            .map_err(Some)
+        super::kind::host(host).map(|()| text.to_owned()).map_err(Some)
     });
     list.join(",")
 }
@@ -155,60 +145,27 @@ fn replication(values: &mut Values) -> i32 {
 /// Properties that a promise rests on, with what to do instead. A name that ends in `.` stands for
 /// all that begin with it.
 pub(super) const REFUSED: &[(&str, &str)] = &[
-    (
-        "enable.auto.commit",
-        "the bridge commits an offset once its rows are durable",
-    ),
-    (
-        "auto.commit.enable",
-        "the bridge commits an offset once its rows are durable",
-    ),
-    (
-        "auto.commit.interval.ms",
-        "the bridge commits an offset once its rows are durable",
-    ),
-    (
-        "enable.auto.offset.store",
-        "the bridge commits an offset once its rows are durable",
-    ),
-    (
-        "offset.store.",
-        "the bridge commits an offset once its rows are durable",
-    ),
+    ("enable.auto.commit", "the bridge commits an offset once its rows are durable"),
+    ("auto.commit.enable", "the bridge commits an offset once its rows are durable"),
+    ("auto.commit.interval.ms", "the bridge commits an offset once its rows are durable"),
+    ("enable.auto.offset.store", "the bridge commits an offset once its rows are durable"),
+    ("offset.store.", "the bridge commits an offset once its rows are durable"),
     ("auto.offset.reset", "use kafka.auto_offset_reset"),
     ("group.id", "use kafka.group_id"),
     ("group.protocol", "use kafka.group_protocol"),
-    (
-        "group.instance.id",
-        "use kafka.static_membership and instance.id",
-    ),
+    ("group.instance.id", "use kafka.static_membership and instance.id"),
     ("group.", "the bridge decides the terms of its group"),
     ("session.timeout.ms", "use kafka.session_timeout_ms"),
     ("heartbeat.interval.ms", "use kafka.heartbeat_interval_ms"),
     ("max.poll.interval.ms", "use kafka.max_poll_interval_ms"),
     ("partition.assignment.strategy", "use kafka.assignor"),
-    (
-        "isolation.level",
-        "the bridge reads committed records only (read_committed)",
-    ),
+    ("isolation.level", "the bridge reads committed records only (read_committed)"),
     ("bootstrap.servers", "use kafka.brokers"),
     ("metadata.broker.list", "use kafka.brokers"),
-    (
-        "queued.max.messages.kbytes",
-        "backpressure.max_bytes bounds all that is fetched",
-    ),
-    (
-        "queued.min.messages",
-        "backpressure.max_bytes bounds all that is fetched",
-    ),
-    (
-        "allow.auto.create.topics",
-        "`data-bridge init` creates topics, `run` never does",
-    ),
-    (
-        "enable.partition.eof",
-        "the bridge sets it: it finds the end of transactional topics so",
-    ),
+    ("queued.max.messages.kbytes", "backpressure.max_bytes bounds all that is fetched"),
+    ("queued.min.messages", "backpressure.max_bytes bounds all that is fetched"),
+    ("allow.auto.create.topics", "`data-bridge init` creates topics, `run` never does"),
+    ("enable.partition.eof", "the bridge sets it: it finds the end of transactional topics so"),
 ];
 
 /// Why a property is refused, if it is.
@@ -229,9 +186,7 @@ fn properties(values: &mut Values) -> BTreeMap<String, Secret> {
         let path = join(PATH, &entry.key);
         if let Some(instead) = refusal(&entry.key) {
             let what = "would break a promise of the bridge";
-            values
-                .problems
-                .push(Problem::new(&entry.key_origin, path, what, instead));
+            values.problems.push(Problem::new(&entry.key_origin, path, what, instead));
             continue;
         }
         match &entry.value.content {
@@ -271,9 +226,7 @@ fn shown_property(name: &str, text: &str) -> Shown {
         "debug",
     ];
     let number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let tells_who = ["password", "secret", "token", "key"]
-        .iter()
-        .any(|word| name.contains(word));
+    let tells_who = ["password", "secret", "token", "key"].iter().any(|word| name.contains(word));
     if SHOWN.contains(&name) || (number && !tells_who) {
         Shown::Text(text.to_owned())
     } else {
@@ -305,12 +258,7 @@ mod tests {
         ] {
             assert!(refusal(name).is_some(), "{name}");
         }
-        for name in [
-            "security.protocol",
-            "sasl.password",
-            "fetch.wait.max.ms",
-            "groups",
-        ] {
+        for name in ["security.protocol", "sasl.password", "fetch.wait.max.ms", "groups"] {
             assert_eq!(refusal(name), None, "{name}");
         }
     }
@@ -320,13 +268,7 @@ mod tests {
         assert_eq!(shown_property("sasl.password", "1234"), Shown::Redacted);
         assert_eq!(shown_property("ssl.key.pem", "-----BEGIN"), Shown::Redacted);
         assert_eq!(shown_property("something.new", "x"), Shown::Redacted);
-        assert_eq!(
-            shown_property("fetch.max.bytes", "1048576"),
-            Shown::Text("1048576".into())
-        );
-        assert_eq!(
-            shown_property("security.protocol", "SSL"),
-            Shown::Text("SSL".into())
-        );
+        assert_eq!(shown_property("fetch.max.bytes", "1048576"), Shown::Text("1048576".into()));
+        assert_eq!(shown_property("security.protocol", "SSL"), Shown::Text("SSL".into()));
     }
 }

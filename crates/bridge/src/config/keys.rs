@@ -58,12 +58,7 @@ const DAY_S: i64 = 86_400;
 const MOST: i64 = u32::MAX as i64;
 
 const fn key(path: &'static str, kind: Kind, default: Fallback, meaning: &'static str) -> Key {
-    Key {
-        path,
-        kind,
-        default,
-        meaning,
-    }
+    Key { path, kind, default, meaning }
 }
 
 #[rustfmt::skip]

@@ -115,21 +115,13 @@ pub(super) fn whole(text: &str, min: i64, max: i64) -> Result<i64, Reason> {
     }
     let too_large = || Some("is out of range".to_owned());
     let number = text.parse::<i64>().ok().ok_or_else(too_large)?;
-    if (min..=max).contains(&number) {
-        Ok(number)
-    } else {
-        Err(too_large())
-    }
+    if (min..=max).contains(&number) { Ok(number) } else { Err(too_large()) }
 }
 
 /// A share: above 0, up to 1.
 pub(super) fn share(text: &str) -> Result<f64, Reason> {
     let number = text.parse::<f64>().ok().ok_or(None)?;
-    if number > 0.0 && number <= 1.0 {
-        Ok(number)
-    } else {
-        Err(Some("is out of range".to_owned()))
-    }
+    if number > 0.0 && number <= 1.0 { Ok(number) } else { Err(Some("is out of range".to_owned())) }
 }
 
 /// `true` or `false`, as YAML and Python write them.
@@ -176,10 +168,7 @@ pub(super) fn parse_size(text: &str) -> Result<u64, Reason> {
         return Err(reason.filter(|_| !number.is_empty()));
     };
     let bytes = match number.split_once('.') {
-        None => number
-            .parse::<u64>()
-            .ok()
-            .and_then(|number| number.checked_mul(factor)),
+        None => number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor)),
         Some((_, "")) => None,
         // 1.5GiB: few digits are enough, and 15 of them keep the product within 128 bits.
         Some((_, fraction)) if fraction.len() > 15 => None,
@@ -212,10 +201,7 @@ pub fn show_size(bytes: u64) -> String {
         .iter()
         .rev()
         .find(|(_, factor)| bytes >= *factor && bytes.is_multiple_of(*factor))
-        .map_or_else(
-            || bytes.to_string(),
-            |(unit, factor)| format!("{}{unit}", bytes / factor),
-        )
+        .map_or_else(|| bytes.to_string(), |(unit, factor)| format!("{}{unit}", bytes / factor))
 }
 
 const SPANS: [(&str, u64); 6] = [
@@ -232,18 +218,11 @@ pub(super) fn span(text: &str) -> Result<Duration, Reason> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }
-    let end = text
-        .find(|letter: char| !letter.is_ascii_digit())
-        .ok_or_else(|| {
-            text.bytes()
-                .all(|byte| byte.is_ascii_digit())
-                .then(|| "has no unit".to_owned())
-        })?;
+    let end = text.find(|letter: char| !letter.is_ascii_digit()).ok_or_else(|| {
+        text.bytes().all(|byte| byte.is_ascii_digit()).then(|| "has no unit".to_owned())
+    })?;
     let (number, unit) = text.split_at(end);
-    let factor = SPANS
-        .iter()
-        .find(|(name, _)| *name == unit.trim())
-        .map(|(_, factor)| *factor);
+    let factor = SPANS.iter().find(|(name, _)| *name == unit.trim()).map(|(_, factor)| *factor);
     number
         .parse::<u64>()
         .ok()
@@ -261,14 +240,10 @@ pub(super) fn show_span(span: Duration) -> String {
         return "0".to_owned();
     }
     let weeks_are_rare = &SPANS[..5];
-    weeks_are_rare
-        .iter()
-        .rev()
-        .find(|(_, factor)| millis.is_multiple_of(*factor))
-        .map_or_else(
-            || format!("{millis}ms"),
-            |(unit, factor)| format!("{}{unit}", millis / factor),
-        )
+    weeks_are_rare.iter().rev().find(|(_, factor)| millis.is_multiple_of(*factor)).map_or_else(
+        || format!("{millis}ms"),
+        |(unit, factor)| format!("{}{unit}", millis / factor),
+    )
 }
 
 /// `address:port`.
@@ -347,9 +322,7 @@ pub(super) fn has_credentials(text: &str) -> bool {
 /// members, at most 249 long.
 pub(super) fn is_identifier(text: &str) -> bool {
     (1..=249).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
 #[cfg(test)]

@@ -66,7 +66,5 @@ pub(super) fn old_name(name: &str) -> Option<OldName> {
 }
 
 /// What is said of an entry for confirmations.
-pub(super) const CONFIRMATION: (&str, &str) = (
-    "is not subscribed",
-    "confirmations carry no rows; the entry can be removed",
-);
+pub(super) const CONFIRMATION: (&str, &str) =
+    ("is not subscribed", "confirmations carry no rows; the entry can be removed");

@@ -112,10 +112,7 @@ impl Batch {
             if batch.max_bytes > budget.max_bytes {
                 values.refuse(
                     "batch.max_bytes",
-                    format!(
-                        "{} never fit into the buffer",
-                        show_size(batch.max_bytes.get())
-                    ),
+                    format!("{} never fit into the buffer", show_size(batch.max_bytes.get())),
                     format!(
                         "write at most backpressure.max_bytes, {}",
                         show_size(budget.max_bytes.get())
@@ -166,11 +163,8 @@ impl Retry {
             max: values.duration("retry.max_ms"),
         };
         if retry.max < retry.initial && values.are_sound(&["retry.initial_ms", "retry.max_ms"]) {
-            let key = if values.is_set("retry.max_ms") {
-                "retry.max_ms"
-            } else {
-                "retry.initial_ms"
-            };
+            let key =
+                if values.is_set("retry.max_ms") { "retry.max_ms" } else { "retry.initial_ms" };
             values.refuse(
                 key,
                 format!(
@@ -197,16 +191,12 @@ impl DeadLetters {
 
 impl Readiness {
     pub(super) fn read(values: &mut Values) -> Self {
-        Self {
-            stall: values.duration("readiness.stall_ms"),
-        }
+        Self { stall: values.duration("readiness.stall_ms") }
     }
 }
 
 impl Shutdown {
     pub(super) fn read(values: &mut Values) -> Self {
-        Self {
-            grace: values.duration("shutdown.grace_ms"),
-        }
+        Self { grace: values.duration("shutdown.grace_ms") }
     }
 }

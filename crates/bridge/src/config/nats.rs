@@ -137,10 +137,8 @@ impl Nats {
             queue_group: values.text("nats.queue_group"),
             ack_wait: values.duration("nats.ack_wait_ms"),
             max_ack_pending: values.count32("nats.max_ack_pending"),
-            deliver_policy: values.choice(
-                "nats.deliver_policy",
-                [DeliverPolicy::All, DeliverPolicy::New],
-            ),
+            deliver_policy: values
+                .choice("nats.deliver_policy", [DeliverPolicy::All, DeliverPolicy::New]),
             msg_id_is_event_id: values.switch("nats.msg_id_is_event_id"),
             auth: NatsAuth::read(values),
             tls: Tls {
@@ -184,11 +182,7 @@ impl NatsAuth {
             );
         }
         if auth.user.is_empty() && !auth.password.is_empty() {
-            values.refuse(
-                "nats.auth.password",
-                "has no user",
-                "write nats.auth.user too",
-            );
+            values.refuse("nats.auth.password", "has no user", "write nats.auth.user too");
         }
         auth
     }

@@ -42,10 +42,7 @@ pub(super) struct Entry {
 
 impl Node {
     pub(super) fn scalar(origin: Origin, text: impl Into<String>) -> Self {
-        Self {
-            origin,
-            content: Content::Scalar(text.into()),
-        }
+        Self { origin, content: Content::Scalar(text.into()) }
     }
 
     pub(super) fn is_empty_text(&self) -> bool {
@@ -72,11 +69,7 @@ pub(super) fn parse(file: &str, text: &str, problems: &mut Vec<Problem>) -> Rc<N
             Ok((event, span)) => tree.take(event, span, problems),
             Err(error) => {
                 let marker = error.marker();
-                let origin = Origin::File {
-                    file,
-                    line: marker.line(),
-                    column: marker.col() + 1,
-                };
+                let origin = Origin::File { file, line: marker.line(), column: marker.col() + 1 };
                 problems.push(unreadable(&origin, &error));
                 break;
             }
@@ -120,19 +113,12 @@ struct Tree {
 
 impl Tree {
     fn new(file: Arc<str>) -> Self {
-        let origin = Origin::File {
-            file: Arc::clone(&file),
-            line: 1,
-            column: 1,
-        };
+        let origin = Origin::File { file: Arc::clone(&file), line: 1, column: 1 };
         Self {
             file,
             open: Vec::new(),
             anchors: BTreeMap::new(),
-            root: Rc::new(Node {
-                origin,
-                content: Content::Empty,
-            }),
+            root: Rc::new(Node { origin, content: Content::Empty }),
             documents: 0,
         }
     }
@@ -148,34 +134,17 @@ impl Tree {
             Event::Scalar(text, style, anchor, _) => {
                 let empty = style == ScalarStyle::Plain
                     && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
-                let content = if empty {
-                    Content::Empty
-                } else {
-                    Content::Scalar(text.into_owned())
-                };
+                let content =
+                    if empty { Content::Empty } else { Content::Scalar(text.into_owned()) };
                 self.close(Node { origin, content }, anchor, problems);
             }
             Event::SequenceStart(_, anchor, _) => {
-                let node = Node {
-                    origin,
-                    content: Content::List(Vec::new()),
-                };
-                self.open.push(Open {
-                    node,
-                    anchor,
-                    key: None,
-                });
+                let node = Node { origin, content: Content::List(Vec::new()) };
+                self.open.push(Open { node, anchor, key: None });
             }
             Event::MappingStart(_, anchor, _) => {
-                let node = Node {
-                    origin,
-                    content: Content::Map(Vec::new()),
-                };
-                self.open.push(Open {
-                    node,
-                    anchor,
-                    key: None,
-                });
+                let node = Node { origin, content: Content::Map(Vec::new()) };
+                self.open.push(Open { node, anchor, key: None });
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 if let Some(open) = self.open.pop() {
@@ -184,10 +153,8 @@ impl Tree {
             }
             Event::Alias(anchor) => {
                 // An alias within its own anchor has no node yet: it stands for nothing.
-                let content = self
-                    .anchors
-                    .get(&anchor)
-                    .map_or(Content::Empty, |node| node.content.clone());
+                let content =
+                    self.anchors.get(&anchor).map_or(Content::Empty, |node| node.content.clone());
                 self.close(Node { origin, content }, 0, problems);
             }
             Event::DocumentStart(..) => {
@@ -230,11 +197,7 @@ impl Tree {
         match (&mut parent.node.content, parent.key.take()) {
             (Content::List(items), _) => items.push(node),
             (Content::Map(entries), Some((key, key_origin))) => {
-                entries.push(Entry {
-                    key,
-                    key_origin,
-                    value: node,
-                });
+                entries.push(Entry { key, key_origin, value: node });
             }
             (Content::Map(_), None) => {
                 let key = match &node.content {
@@ -283,9 +246,7 @@ mod tests {
         let inner = entries(&kafka.value);
         assert_eq!(inner[1].key_origin.to_string(), "f.yaml:4:3");
         assert_eq!(inner[1].value.origin.to_string(), "f.yaml:4:13");
-        let Content::List(items) = &inner[0].value.content else {
-            panic!("not a list")
-        };
+        let Content::List(items) = &inner[0].value.content else { panic!("not a list") };
         assert_eq!(items[1].origin.to_string(), "f.yaml:3:16");
     }
 
@@ -302,11 +263,7 @@ mod tests {
     fn an_unknown_alias_is_named_without_its_text() {
         let (_, problems) = read("password: *hunter2\n");
         assert_eq!(problems.len(), 1);
-        assert!(
-            !problems[0].to_string().contains("hunter2"),
-            "{}",
-            problems[0]
-        );
+        assert!(!problems[0].to_string().contains("hunter2"), "{}", problems[0]);
     }
 
     #[test]

@@ -57,12 +57,7 @@ impl Problem {
         what: impl Into<String>,
         hint: impl Into<String>,
     ) -> Self {
-        Self {
-            origin: origin.clone(),
-            key: key.into(),
-            what: what.into(),
-            hint: hint.into(),
-        }
+        Self { origin: origin.clone(), key: key.into(), what: what.into(), hint: hint.into() }
     }
 
     /// On one line: `bridge.yaml:4:23: kafka.session_timeout_ms: cannot be …`.

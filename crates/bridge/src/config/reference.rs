@@ -10,16 +10,10 @@ const TAIL: &str = include_str!("reference/tail.md");
 #[must_use]
 pub fn markdown() -> String {
     let sections = sections().map(|section| {
-        let keys = KEYS
-            .iter()
-            .filter(|key| first(key) == section)
-            .map(row)
-            .collect::<String>();
+        let keys = KEYS.iter().filter(|key| first(key) == section).map(row).collect::<String>();
         format!("### {section}\n\n| key | type | default | meaning |\n|---|---|---|---|\n{keys}\n")
     });
-    let variables = VARIABLES
-        .iter()
-        .map(|(name, path)| format!("| `{name}` | `{path}` |\n"));
+    let variables = VARIABLES.iter().map(|(name, path)| format!("| `{name}` | `{path}` |\n"));
     let refused = REFUSED.iter().map(|(name, instead)| {
         let rest = if name.ends_with('.') { "…" } else { "" };
         format!("| `{name}{rest}` | {instead} |\n")
@@ -55,9 +49,7 @@ const CLICKHOUSE_PARTS: &str = "| `CLICKHOUSE_HOST`, `CLICKHOUSE_HTTP_PORT` | ho
 /// Names of the file's groups, in its order.
 fn sections() -> impl Iterator<Item = &'static str> {
     let mut last = "";
-    KEYS.iter()
-        .map(first)
-        .filter(move |name| std::mem::replace(&mut last, name) != *name)
+    KEYS.iter().map(first).filter(move |name| std::mem::replace(&mut last, name) != *name)
 }
 
 fn first(key: &Key) -> &'static str {
@@ -71,10 +63,7 @@ fn row(key: &Key) -> String {
         Fallback::Says(text) => text.to_owned(),
     };
     let kind = key.kind.describe().replace('|', "\\|");
-    format!(
-        "| `{}` | {kind} | {default} | {} |\n",
-        key.path, key.meaning
-    )
+    format!("| `{}` | {kind} | {default} | {} |\n", key.path, key.meaning)
 }
 
 #[cfg(test)]

@@ -90,15 +90,10 @@ const PATH: &str = "routes";
 /// Reads all routes.
 pub(super) fn read(values: &mut Values) -> Vec<RouteConfig> {
     let entries = values.entries(PATH).unwrap_or_default();
-    let shown = entries
-        .iter()
-        .map(|entry| (entry.key.clone(), shown(&entry.value)))
-        .collect::<Vec<_>>();
+    let shown =
+        entries.iter().map(|entry| (entry.key.clone(), shown(&entry.value))).collect::<Vec<_>>();
     values.settle(PATH, Shown::Map(shown));
-    let mut routes = entries
-        .iter()
-        .filter_map(|entry| route(values, entry))
-        .collect::<Vec<_>>();
+    let mut routes = entries.iter().filter_map(|entry| route(values, entry)).collect::<Vec<_>>();
     routes.sort_by(|left, right| left.name.cmp(&right.name));
     routes
 }
@@ -111,10 +106,7 @@ fn shown(node: &Node) -> Shown {
     };
     match &node.content {
         Content::Map(entries) => Shown::Map(
-            entries
-                .iter()
-                .map(|entry| (entry.key.clone(), shown(&entry.value)))
-                .collect(),
+            entries.iter().map(|entry| (entry.key.clone(), shown(&entry.value))).collect(),
         ),
         Content::List(items) => Shown::List(items.iter().map(|item| text(item)).collect()),
         Content::Empty | Content::Unfilled | Content::Scalar(_) => Shown::Text(text(node)),
@@ -136,11 +128,7 @@ fn route(values: &mut Values, entry: &Entry) -> Option<RouteConfig> {
     let from = group.group(values, "from", &["topics", "subjects"]);
     let (topics, subjects) = from.map_or_else(Default::default, |from| {
         let topics = from.texts(values, "topics", |topic| {
-            if kind::is_identifier(topic) {
-                Ok(())
-            } else {
-                Err("is no name of a topic")
-            }
+            if kind::is_identifier(topic) { Ok(()) } else { Err("is no name of a topic") }
         });
         (topics, from.texts(values, "subjects", check_subject))
     });
@@ -160,16 +148,11 @@ fn route(values: &mut Values, entry: &Entry) -> Option<RouteConfig> {
         );
     }
     let required = group.texts(values, "required", |_| Ok(()));
-    let time_range = group
-        .group(values, "time_range", &["from", "to"])
-        .and_then(|range| {
-            let from = range.bound(values, "from", TimeBound::At(0));
-            let to = range.bound(values, "to", TimeBound::AfterNow(Duration::from_hours(24)));
-            Some(TimeRange {
-                from: from?,
-                to: to?,
-            })
-        });
+    let time_range = group.group(values, "time_range", &["from", "to"]).and_then(|range| {
+        let from = range.bound(values, "from", TimeBound::At(0));
+        let to = range.bound(values, "to", TimeBound::AfterNow(Duration::from_hours(24)));
+        Some(TimeRange { from: from?, to: to? })
+    });
     Some(RouteConfig {
         name: entry.key.clone(),
         topics,
@@ -183,10 +166,7 @@ fn route(values: &mut Values, entry: &Entry) -> Option<RouteConfig> {
 
 fn column(values: &mut Values, node: &Node, path: &str) -> Option<ColumnRule> {
     let group = Group::open(values, node, path, &["keys", "excess_digits", "time"])?;
-    let excess = [
-        ("round", ExcessDigits::Round),
-        ("reject", ExcessDigits::Reject),
-    ];
+    let excess = [("round", ExcessDigits::Round), ("reject", ExcessDigits::Reject)];
     let units = [
         ("ms", TimeUnit::Milliseconds),
         ("s", TimeUnit::Seconds),
@@ -195,9 +175,7 @@ fn column(values: &mut Values, node: &Node, path: &str) -> Option<ColumnRule> {
     ];
     Some(ColumnRule {
         keys: group.texts(values, "keys", |_| Ok(())),
-        excess_digits: group
-            .word(values, "excess_digits", &excess)
-            .unwrap_or_default(),
+        excess_digits: group.word(values, "excess_digits", &excess).unwrap_or_default(),
         time: group.word(values, "time", &units),
     })
 }
@@ -212,11 +190,7 @@ impl<'a> Group<'a> {
     /// Opens a group and refuses keys that it does not know.
     fn open(values: &mut Values, node: &'a Node, path: &str, known: &[&str]) -> Option<Self> {
         let group = Self::open_any(values, node, path)?;
-        for entry in group
-            .entries
-            .iter()
-            .filter(|entry| !known.contains(&entry.key.as_str()))
-        {
+        for entry in group.entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
             let path = join(path, &entry.key);
             let hint = match did_you_mean(&entry.key, known.iter().copied()) {
                 hint if hint.starts_with("did") => hint,
@@ -234,10 +208,7 @@ impl<'a> Group<'a> {
 
     fn open_any(values: &mut Values, node: &'a Node, path: &str) -> Option<Self> {
         match &node.content {
-            Content::Map(entries) => Some(Self {
-                path: path.to_owned(),
-                entries,
-            }),
+            Content::Map(entries) => Some(Self { path: path.to_owned(), entries }),
             Content::Unfilled => None,
             Content::Empty | Content::Scalar(_) | Content::List(_) => {
                 values.problems.push(Problem::new(
@@ -252,10 +223,7 @@ impl<'a> Group<'a> {
     }
 
     fn find(&self, name: &str) -> Option<&'a Node> {
-        self.entries
-            .iter()
-            .find(|entry| entry.key == name)
-            .map(|entry| &*entry.value)
+        self.entries.iter().find(|entry| entry.key == name).map(|entry| &*entry.value)
     }
 
     fn group(&self, values: &mut Values, name: &str, known: &[&str]) -> Option<Group<'a>> {
@@ -268,18 +236,14 @@ impl<'a> Group<'a> {
             .and_then(|node| Group::open_any(values, node, &join(&self.path, name)))
             .map(|group| {
                 let entries = group.entries.iter();
-                entries
-                    .map(|entry| (entry.key.clone(), std::rc::Rc::clone(&entry.value)))
-                    .collect()
+                entries.map(|entry| (entry.key.clone(), std::rc::Rc::clone(&entry.value))).collect()
             })
             .unwrap_or_default()
     }
 
     fn refuse(&self, values: &mut Values, name: &str, node: &Node, what: String, hint: String) {
         let path = join(&self.path, name);
-        values
-            .problems
-            .push(Problem::new(&node.origin, path, what, hint));
+        values.problems.push(Problem::new(&node.origin, path, what, hint));
     }
 
     /// One text.
@@ -334,18 +298,11 @@ impl<'a> Group<'a> {
     /// One of a few words, as its meaning.
     fn word<T: Copy>(&self, values: &mut Values, name: &str, words: &[(&str, T)]) -> Option<T> {
         let text = self.text(values, name)?;
-        let found = words
-            .iter()
-            .find(|(word, _)| *word == text)
-            .map(|(_, meaning)| *meaning);
+        let found = words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
         if found.is_none()
             && let Some(node) = self.find(name)
         {
-            let all = words
-                .iter()
-                .map(|(word, _)| *word)
-                .collect::<Vec<_>>()
-                .join(", ");
+            let all = words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
             let what = format!("cannot be `{}`", short(&text));
             self.refuse(values, name, node, what, format!("write one of {all}"));
         }
@@ -403,14 +360,8 @@ mod tests {
     #[test]
     fn time_bounds_are_dates_times_or_spans_from_now() {
         assert_eq!(time_bound("1970-01-02"), Some(TimeBound::At(86_400_000)));
-        assert_eq!(
-            time_bound("1970-01-01T00:00:01Z"),
-            Some(TimeBound::At(1000))
-        );
-        assert_eq!(
-            time_bound("now + 24h"),
-            Some(TimeBound::AfterNow(Duration::from_hours(24)))
-        );
+        assert_eq!(time_bound("1970-01-01T00:00:01Z"), Some(TimeBound::At(1000)));
+        assert_eq!(time_bound("now + 24h"), Some(TimeBound::AfterNow(Duration::from_hours(24))));
         assert_eq!(time_bound("now"), Some(TimeBound::AfterNow(Duration::ZERO)));
         for bad in ["", "tomorrow", "now+", "now-1h", "1970-13-01"] {
             assert_eq!(time_bound(bad), None, "{bad}");

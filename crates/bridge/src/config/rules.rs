@@ -31,11 +31,7 @@ pub(super) fn check(config: &Config, values: &mut Values) {
     if config.nats.enabled {
         check_nats(config, values);
     }
-    config.clickhouse.tls.check(
-        values,
-        "clickhouse.tls.cert_file",
-        "clickhouse.tls.key_file",
-    );
+    config.clickhouse.tls.check(values, "clickhouse.tls.cert_file", "clickhouse.tls.key_file");
 }
 
 fn check_kafka(config: &Config, values: &mut Values) {
@@ -50,21 +46,15 @@ fn check_kafka(config: &Config, values: &mut Values) {
     if kafka.static_membership && static_member(&kafka.group_id, &config.instance.id).is_none() {
         values.refuse(
             "kafka.group_id",
-            format!(
-                "`{}-{}` cannot be a static member's name",
-                kafka.group_id, config.instance.id
-            ),
+            format!("`{}-{}` cannot be a static member's name", kafka.group_id, config.instance.id),
             "with static_membership, write letters, digits, `.`, `_` and `-`, at most 249 in all",
         );
     }
     match kafka.group_protocol {
         GroupProtocol::Classic => check_session(kafka, values),
         GroupProtocol::Consumer => {
-            for key in [
-                "kafka.session_timeout_ms",
-                "kafka.heartbeat_interval_ms",
-                "kafka.assignor",
-            ] {
+            for key in ["kafka.session_timeout_ms", "kafka.heartbeat_interval_ms", "kafka.assignor"]
+            {
                 if values.is_set(key) {
                     values.warn(
                         key,
@@ -89,11 +79,7 @@ fn check_session(kafka: &Kafka, values: &mut Values) {
         return;
     }
     if kafka.heartbeat_interval > session / 3 {
-        let key = if values.is_set(HEARTBEAT) {
-            HEARTBEAT
-        } else {
-            SESSION
-        };
+        let key = if values.is_set(HEARTBEAT) { HEARTBEAT } else { SESSION };
         values.refuse(
             key,
             format!(
@@ -101,10 +87,7 @@ fn check_session(kafka: &Kafka, values: &mut Values) {
                 ms(kafka.heartbeat_interval),
                 ms(session)
             ),
-            format!(
-                "let {HEARTBEAT} be at most a third of {SESSION}, here {}",
-                ms(session / 3)
-            ),
+            format!("let {HEARTBEAT} be at most a third of {SESSION}, here {}", ms(session / 3)),
         );
     }
     let key = "kafka.max_poll_interval_ms";
@@ -134,21 +117,14 @@ fn check_session(kafka: &Kafka, values: &mut Values) {
     if session < BROKERS_SHORTEST_SESSION {
         values.warn(
             SESSION,
-            format!(
-                "{} ms is shorter than brokers accept by default",
-                ms(session)
-            ),
+            format!("{} ms is shorter than brokers accept by default", ms(session)),
             "write at least 6000, or lower the broker's group.min.session.timeout.ms",
         );
     }
     let fail_over = session + kafka.heartbeat_interval + REBALANCE;
     if fail_over > FAIL_OVER {
         values.warn(
-            if values.is_set(SESSION) {
-                SESSION
-            } else {
-                HEARTBEAT
-            },
+            if values.is_set(SESSION) { SESSION } else { HEARTBEAT },
             format!(
                 "fail-over after a crash takes up to {} s (session + heartbeat + 2 s)",
                 fail_over.as_secs_f64()
@@ -180,6 +156,5 @@ fn check_nats(config: &Config, values: &mut Values) {
             format!("let {batch} be well below {ack}"),
         );
     }
-    nats.tls
-        .check(values, "nats.tls.cert_file", "nats.tls.key_file");
+    nats.tls.check(values, "nats.tls.cert_file", "nats.tls.key_file");
 }

@@ -95,18 +95,11 @@ impl Instance {
                     _ => '-',
                 })
                 .collect::<String>();
-            let id = if id.is_empty() {
-                "localhost".to_owned()
-            } else {
-                id
-            };
+            let id = if id.is_empty() { "localhost".to_owned() } else { id };
             values.settle("instance.id", Shown::Text(id.clone()));
             id
         });
-        Self {
-            id,
-            number: values.count32("instance.number").get(),
-        }
+        Self { id, number: values.count32("instance.number").get() }
     }
 }
 
@@ -118,11 +111,7 @@ impl Http {
             values.settle("http.listen", Shown::Text(listen.to_string()));
             listen
         });
-        Self {
-            listen,
-            advertise: values.url("http.advertise"),
-            token: values.secret("http.token"),
-        }
+        Self { listen, advertise: values.url("http.advertise"), token: values.secret("http.token") }
     }
 }
 
@@ -130,10 +119,7 @@ impl Hub {
     pub(super) fn read(values: &mut Values) -> Self {
         let listen = values.address("hub.listen");
         let default = SocketAddr::from(([127, 0, 0, 1], HUB_PORT));
-        Self {
-            url: values.url("hub.url"),
-            listen: listen.unwrap_or(default),
-        }
+        Self { url: values.url("hub.url"), listen: listen.unwrap_or(default) }
     }
 }
 
@@ -149,17 +135,11 @@ impl Autoscale {
         };
         let sound = values.are_sound(&["autoscale.min", "autoscale.max"]);
         if autoscale.max < autoscale.min && sound {
-            let key = if values.is_set("autoscale.max") {
-                "autoscale.max"
-            } else {
-                "autoscale.min"
-            };
+            let key =
+                if values.is_set("autoscale.max") { "autoscale.max" } else { "autoscale.min" };
             values.refuse(
                 key,
-                format!(
-                    "at most {} instances, and at least {}",
-                    autoscale.max, autoscale.min
-                ),
+                format!("at most {} instances, and at least {}", autoscale.max, autoscale.min),
                 "let autoscale.max be at least autoscale.min",
             );
         }
@@ -183,10 +163,7 @@ impl Log {
                 "write error, warn, info, debug, trace, or a filter such as info,data_bridge=debug",
             );
         }
-        Self {
-            level,
-            format: values.choice("log.format", [LogFormat::Text, LogFormat::Json]),
-        }
+        Self { level, format: values.choice("log.format", [LogFormat::Text, LogFormat::Json]) }
     }
 }
 

@@ -100,9 +100,7 @@ impl Shown {
 /// A text as a YAML scalar: plain when nothing can be misread, else as JSON writes it.
 fn quoted(text: &str) -> String {
     let plain = text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '/')
-        && text
-            .chars()
-            .all(|letter| letter.is_ascii_alphanumeric() || "._-/".contains(letter))
+        && text.chars().all(|letter| letter.is_ascii_alphanumeric() || "._-/".contains(letter))
         && !["true", "false", "null", "yes", "no", "on", "off"]
             .contains(&text.to_ascii_lowercase().as_str());
     if plain {
@@ -121,21 +119,11 @@ pub fn yaml(settings: &[Setting]) -> String {
     for setting in in_table_order(settings) {
         let mut names = setting.path.split('.').collect::<Vec<_>>();
         let name = names.pop().unwrap_or_default();
-        let shared = open
-            .iter()
-            .zip(&names)
-            .take_while(|(left, right)| left == right)
-            .count();
+        let shared = open.iter().zip(&names).take_while(|(left, right)| left == right).count();
         for (depth, group) in names.iter().enumerate().skip(shared) {
             line(&mut out, depth, group, "", None);
         }
-        value(
-            &mut out,
-            names.len(),
-            name,
-            &setting.shown,
-            Some(&setting.origin),
-        );
+        value(&mut out, names.len(), name, &setting.shown, Some(&setting.origin));
         open = names;
     }
     out
@@ -181,6 +169,5 @@ pub fn json(settings: &[Setting]) -> serde_json::Value {
 }
 
 fn in_table_order(settings: &[Setting]) -> impl Iterator<Item = &Setting> {
-    KEYS.iter()
-        .filter_map(|key| settings.iter().find(|setting| setting.path == key.path))
+    KEYS.iter().filter_map(|key| settings.iter().find(|setting| setting.path == key.path))
 }

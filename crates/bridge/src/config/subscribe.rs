@@ -18,30 +18,19 @@ const EXTERNAL: &str = "external";
 
 /// Topics of the shipped routes, with their routes.
 fn shipped_topics() -> BTreeMap<String, String> {
-    let external = EXTERNAL_TYPES
-        .iter()
-        .map(|kind| (external_topic(kind), external_route(kind)));
-    [
-        ("tick_archive", "ticks"),
-        ("aggregate_archive", "aggregates"),
-    ]
-    .into_iter()
-    .map(|(topic, route)| (topic.to_owned(), route.to_owned()))
-    .chain(external)
-    .collect()
+    let external = EXTERNAL_TYPES.iter().map(|kind| (external_topic(kind), external_route(kind)));
+    [("tick_archive", "ticks"), ("aggregate_archive", "aggregates")]
+        .into_iter()
+        .map(|(topic, route)| (topic.to_owned(), route.to_owned()))
+        .chain(external)
+        .collect()
 }
 
 /// Subjects of the shipped routes, with their routes.
 fn shipped_subjects() -> BTreeMap<String, SubjectRoute> {
     BTreeMap::from([
-        (
-            "market.*.tick".to_owned(),
-            SubjectRoute::Named("ticks".to_owned()),
-        ),
-        (
-            "market.*.*".to_owned(),
-            SubjectRoute::Named("aggregates".to_owned()),
-        ),
+        ("market.*.tick".to_owned(), SubjectRoute::Named("ticks".to_owned())),
+        ("market.*.*".to_owned(), SubjectRoute::Named("aggregates".to_owned())),
         ("market.external.*".to_owned(), SubjectRoute::ExternalByType),
     ])
 }
@@ -89,15 +78,11 @@ pub(super) fn topics(values: &mut Values, routes: &[RouteConfig]) -> BTreeMap<St
         for topic in &route.topics {
             let before = topics.insert(topic.clone(), route.name.clone());
             if let Some(before) = before.filter(|before| *before != route.name) {
-                values
-                    .problems
-                    .push(contradicts(values, PATH, topic, &before, &route.name));
+                values.problems.push(contradicts(values, PATH, topic, &before, &route.name));
             }
         }
     }
-    let shown = topics
-        .iter()
-        .map(|(topic, route)| (topic.clone(), Shown::Text(route.clone())));
+    let shown = topics.iter().map(|(topic, route)| (topic.clone(), Shown::Text(route.clone())));
     values.settle(PATH, Shown::Map(shown.collect()));
     topics
 }
@@ -130,9 +115,7 @@ pub(super) fn subjects(
             let before = subjects.insert(subject.clone(), named.clone());
             if let Some(before) = before.filter(|before| *before != named) {
                 let before = before.name().to_owned();
-                values
-                    .problems
-                    .push(contradicts(values, PATH, subject, &before, &route.name));
+                values.problems.push(contradicts(values, PATH, subject, &before, &route.name));
             }
         }
     }
@@ -167,10 +150,7 @@ fn topic(values: &mut Values, entry: &Entry, routes: &[RouteConfig]) -> Option<(
     values.problems.push(Problem::new(
         &entry.value.origin,
         path,
-        format!(
-            "the topic's last word `{}` is no type of external event",
-            short(kind)
-        ),
+        format!("the topic's last word `{}` is no type of external event", short(kind)),
         format!("name the route itself: one of {}", external_routes()),
     ));
     None
@@ -209,10 +189,7 @@ fn subject(
     values.problems.push(Problem::new(
         &entry.value.origin,
         path,
-        format!(
-            "the subject's last word `{}` is no type of external event",
-            short(kind)
-        ),
+        format!("the subject's last word `{}` is no type of external event", short(kind)),
         format!("name the route itself: one of {}", external_routes()),
     ));
     None
@@ -233,9 +210,7 @@ fn pair(
         Content::Empty | Content::List(_) | Content::Map(_) => {
             let what = format!("{} stands where a route belongs", entry.value.shape());
             let hint = format!("write {}: and the name of a route", short(&entry.key));
-            values
-                .problems
-                .push(Problem::new(&entry.value.origin, path, what, hint));
+            values.problems.push(Problem::new(&entry.value.origin, path, what, hint));
             return None;
         }
     };
@@ -245,9 +220,7 @@ fn pair(
     match old_name(&entry.key) {
         Some(OldName::Confirmation) => {
             let (what, hint) = CONFIRMATION;
-            values
-                .warnings
-                .push(Problem::new(&entry.key_origin, path, what, hint));
+            values.warnings.push(Problem::new(&entry.key_origin, path, what, hint));
             return None;
         }
         Some(OldName::Route(route)) if is_target(text) => {
@@ -256,10 +229,7 @@ fn pair(
                 values.warnings.push(Problem::new(
                     &entry.value.origin,
                     path,
-                    format!(
-                        "is read as in the previous service: topic `{}`",
-                        short(text)
-                    ),
+                    format!("is read as in the previous service: topic `{}`", short(text)),
                     format!("to be plain, write {}: {route}", short(text)),
                 ));
             }
@@ -267,22 +237,14 @@ fn pair(
         }
         Some(OldName::Route(_)) | None => {}
     }
-    let known = shipped_routes()
-        .chain(routes.iter().map(|route| route.name.clone()))
-        .collect::<Vec<_>>();
+    let known =
+        shipped_routes().chain(routes.iter().map(|route| route.name.clone())).collect::<Vec<_>>();
     let hint = nearest(text, known.iter().map(String::as_str)).map_or_else(
-        || {
-            format!(
-                "write one of {}, or define it under routes",
-                known.join(", ")
-            )
-        },
+        || format!("write one of {}, or define it under routes", known.join(", ")),
         |near| format!("did you mean {near}?"),
     );
     let what = format!("there is no route `{}`", short(text));
-    values
-        .problems
-        .push(Problem::new(&entry.value.origin, path, what, hint));
+    values.problems.push(Problem::new(&entry.value.origin, path, what, hint));
     None
 }
 
@@ -315,11 +277,7 @@ fn path(group: &str, entry: &Entry) -> String {
 }
 
 fn external_routes() -> String {
-    EXTERNAL_TYPES
-        .iter()
-        .map(|kind| external_route(kind))
-        .collect::<Vec<_>>()
-        .join(", ")
+    EXTERNAL_TYPES.iter().map(|kind| external_route(kind)).collect::<Vec<_>>().join(", ")
 }
 
 fn twice(entry: &Entry, group: &str, name: &str, first: &Origin) -> Problem {
@@ -339,14 +297,8 @@ fn contradicts(values: &Values, path: &str, name: &str, before: &str, route: &st
     Problem::new(
         &origin,
         path,
-        format!(
-            "`{}` leads to {before}, and routes.{route}.from claims it too",
-            short(name)
-        ),
-        format!(
-            "let one of the two go, or write {}: {route} under {path}",
-            short(name)
-        ),
+        format!("`{}` leads to {before}, and routes.{route}.from claims it too", short(name)),
+        format!("let one of the two go, or write {}: {route} under {path}", short(name)),
     )
 }
 
@@ -368,17 +320,11 @@ mod tests {
     fn all_shipped_routes_are_subscribed_by_default() {
         let topics = shipped_topics();
         assert_eq!(topics.len(), 8);
-        assert_eq!(
-            topics["market.external.fred_economic"],
-            "external_fred_economic"
-        );
+        assert_eq!(topics["market.external.fred_economic"], "external_fred_economic");
         assert_eq!(topics["tick_archive"], "ticks");
         let catalog = data_bridge_core::catalog::Catalog::shipped();
-        let mut shipped = catalog
-            .routes()
-            .iter()
-            .map(|route| route.name.as_str())
-            .collect::<Vec<_>>();
+        let mut shipped =
+            catalog.routes().iter().map(|route| route.name.as_str()).collect::<Vec<_>>();
         shipped.sort_unstable();
         let mut subscribed = topics.values().map(String::as_str).collect::<Vec<_>>();
         subscribed.sort_unstable();

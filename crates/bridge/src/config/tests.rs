@@ -29,10 +29,7 @@ fn load(text: &str) -> Result<Loaded, Problems> {
 }
 
 fn load_with(text: &str, variables: &[(&str, &str)]) -> Result<Loaded, Problems> {
-    let file = File {
-        path: Path::new("bridge.yaml"),
-        text,
-    };
+    let file = File { path: Path::new("bridge.yaml"), text };
     Config::load(Some(file), &environment(variables), &[])
 }
 
@@ -57,21 +54,14 @@ fn warnings(text: &str) -> Vec<String> {
 }
 
 fn first_lines(problems: &[Problem]) -> Vec<String> {
-    problems
-        .iter()
-        .map(|problem| problem.to_string().lines().next().unwrap().to_owned())
-        .collect()
+    problems.iter().map(|problem| problem.to_string().lines().next().unwrap().to_owned()).collect()
 }
 
 /// The path as YAML on one line, with a value.
 fn yaml(path: &str, value: &str) -> String {
     let mut text = value.to_owned();
     for (depth, name) in path.split('.').rev().enumerate() {
-        text = if depth == 0 {
-            format!("{name}: {text}")
-        } else {
-            format!("{name}: {{ {text} }}")
-        };
+        text = if depth == 0 { format!("{name}: {text}") } else { format!("{name}: {{ {text} }}") };
     }
     text
 }
@@ -81,13 +71,7 @@ fn every_default_of_a_source_is_the_one_that_is_specified() {
     let config = Config::from_defaults(&environment(&[]));
     let ms = Duration::from_millis;
 
-    assert_eq!(
-        config.instance,
-        Instance {
-            id: "host-1".into(),
-            number: 1
-        }
-    );
+    assert_eq!(config.instance, Instance { id: "host-1".into(), number: 1 });
 
     let kafka = &config.kafka;
     assert!(kafka.enabled && !kafka.static_membership);
@@ -104,50 +88,30 @@ fn every_default_of_a_source_is_the_one_that_is_specified() {
     assert_eq!(kafka.topics["tick_archive"], "ticks");
     assert_eq!(kafka.topics["aggregate_archive"], "aggregates");
     for kind in EXTERNAL_TYPES {
-        assert_eq!(
-            kafka.topics[&format!("market.external.{kind}")],
-            format!("external_{kind}")
-        );
+        assert_eq!(kafka.topics[&format!("market.external.{kind}")], format!("external_{kind}"));
     }
     assert!(kafka.properties.is_empty());
-    assert_eq!(
-        kafka.init,
-        KafkaInit {
-            partitions: 6,
-            replication: -1
-        }
-    );
+    assert_eq!(kafka.init, KafkaInit { partitions: 6, replication: -1 });
     assert_eq!((kafka.fetch_min_bytes, kafka.fetch_max_wait), (None, None));
 
     let nats = &config.nats;
     assert!(nats.enabled && !nats.msg_id_is_event_id);
     assert_eq!(nats.cluster_urls, ["nats://localhost:4222"]);
     assert_eq!(nats.mode, NatsMode::JetStream);
-    assert_eq!(
-        (nats.stream.as_str(), nats.consumer.as_str()),
-        ("MARKET", "data-bridge")
-    );
+    assert_eq!((nats.stream.as_str(), nats.consumer.as_str()), ("MARKET", "data-bridge"));
     assert_eq!(nats.queue_group, "data-bridge-group");
     assert_eq!(nats.ack_wait, ms(10_000));
     assert_eq!(nats.max_ack_pending.get(), 200_000);
     assert_eq!(nats.deliver_policy, DeliverPolicy::All);
     assert!(nats.auth.user.is_empty() && nats.auth.token.is_empty());
     let week = Duration::from_hours(7 * 24);
-    let init = NatsInit {
-        create: true,
-        replicas: 1,
-        max_age: week,
-        max_bytes: None,
-    };
+    let init = NatsInit { create: true, replicas: 1, max_age: week, max_bytes: None };
     assert_eq!(nats.init, init);
     let subject = |pattern: &str| nats.subjects[pattern].name().to_owned();
     assert_eq!(nats.subjects.len(), 3);
     assert_eq!(subject("market.*.tick"), "ticks");
     assert_eq!(subject("market.*.*"), "aggregates");
-    assert_eq!(
-        nats.subjects["market.external.*"],
-        SubjectRoute::ExternalByType
-    );
+    assert_eq!(nats.subjects["market.external.*"], SubjectRoute::ExternalByType);
 }
 
 #[test]
@@ -156,10 +120,7 @@ fn every_other_default_is_the_one_that_is_specified() {
     let ms = Duration::from_millis;
     let clickhouse = &config.clickhouse;
     assert_eq!(clickhouse.urls, ["http://localhost:8123"]);
-    assert_eq!(
-        (clickhouse.user.as_str(), clickhouse.database.as_str()),
-        ("default", "market")
-    );
+    assert_eq!((clickhouse.user.as_str(), clickhouse.database.as_str()), ("default", "market"));
     assert!(clickhouse.password.is_empty());
     assert_eq!(clickhouse.compression, Compression::None);
     assert_eq!(clickhouse.insert_timeout, ms(30_000));
@@ -170,17 +131,8 @@ fn every_other_default_is_the_one_that_is_specified() {
     assert_eq!(config.batch.inserts_per_second.get(), 60);
     assert_eq!(config.backpressure.max_rows.get(), 1_000_000);
     assert_eq!(config.backpressure.max_bytes.get(), 256 << 20);
-    assert_eq!(
-        (config.backpressure.pause_at, config.backpressure.resume_at),
-        (0.8, 0.4)
-    );
-    assert_eq!(
-        config.retry,
-        Retry {
-            initial: ms(1000),
-            max: ms(32_000)
-        }
-    );
+    assert_eq!((config.backpressure.pause_at, config.backpressure.resume_at), (0.8, 0.4));
+    assert_eq!(config.retry, Retry { initial: ms(1000), max: ms(32_000) });
     assert_eq!(config.dead_letters.flood_rows.get(), 1000);
     assert_eq!(config.dead_letters.flood_share.to_string(), "0.5");
     assert_eq!(config.dead_letters.flood_window, ms(60_000));
@@ -188,25 +140,13 @@ fn every_other_default_is_the_one_that_is_specified() {
     assert_eq!(config.shutdown.grace, ms(25_000));
     assert_eq!(config.http.listen.to_string(), "127.0.0.1:9401");
     assert!(config.http.advertise.is_empty() && config.http.token.is_empty());
-    assert_eq!(
-        (config.hub.url.as_str(), config.hub.listen.port()),
-        ("", 9400)
-    );
+    assert_eq!((config.hub.url.as_str(), config.hub.listen.port()), ("", 9400));
     let scale = config.autoscale;
     assert!(!scale.enabled);
-    assert_eq!(
-        (scale.min.get(), scale.max.get(), scale.lag.get()),
-        (3, 5, 10_000)
-    );
+    assert_eq!((scale.min.get(), scale.max.get(), scale.lag.get()), (3, 5, 10_000));
     assert_eq!((scale.for_time, scale.quiet), (ms(30_000), ms(300_000)));
     assert!(config.routes.is_empty());
-    assert_eq!(
-        config.log,
-        Log {
-            level: "info".into(),
-            format: LogFormat::Text
-        }
-    );
+    assert_eq!(config.log, Log { level: "info".into(), format: LogFormat::Text });
 }
 
 #[test]
@@ -221,10 +161,7 @@ fn defaults_say_nothing() {
 fn every_key_is_read_and_shown() {
     let loaded = Config::load(None, &environment(&[]), &[]).unwrap();
     for key in KEYS {
-        let shown = loaded
-            .settings
-            .iter()
-            .any(|setting| setting.path == key.path);
+        let shown = loaded.settings.iter().any(|setting| setting.path == key.path);
         let unset = matches!(key.default, Fallback::Says(text) if text.starts_with("librdkafka"));
         assert!(shown || unset, "{} is not read", key.path);
     }
@@ -249,10 +186,7 @@ fn every_range_holds_its_ends_and_no_more() {
         for number in beyond.into_iter().flatten() {
             let found = problems(&yaml(key.path, &number.to_string()));
             let expected = format!("{}: `{number}` is out of range", key.path);
-            assert!(
-                found.iter().any(|line| line.contains(&expected)),
-                "{expected}: {found:?}"
-            );
+            assert!(found.iter().any(|line| line.contains(&expected)), "{expected}: {found:?}");
         }
     }
 }
@@ -267,21 +201,14 @@ fn every_word_of_a_choice_is_taken() {
             assert!(load(&yaml(key.path, word)).is_ok(), "{}: {word}", key.path);
         }
         let found = problems(&yaml(key.path, "nonsense"));
-        assert!(
-            found[0].ends_with(&format!("{}: cannot be `nonsense`", key.path)),
-            "{found:?}"
-        );
+        assert!(found[0].ends_with(&format!("{}: cannot be `nonsense`", key.path)), "{found:?}");
     }
     assert_eq!(
-        sound("kafka: { assignor: cooperative-sticky }")
-            .kafka
-            .assignor,
+        sound("kafka: { assignor: cooperative-sticky }").kafka.assignor,
         Assignor::CooperativeSticky
     );
     assert_eq!(
-        sound("kafka: { auto_offset_reset: earliest }")
-            .kafka
-            .auto_offset_reset,
+        sound("kafka: { auto_offset_reset: earliest }").kafka.auto_offset_reset,
         OffsetReset::Earliest
     );
     assert_eq!(sound("nats: { mode: core }").nats.mode, NatsMode::Core);
@@ -309,10 +236,7 @@ http: { listen: '[::1]:80' }
     assert_eq!(config.nats.init.max_age, Duration::from_hours(12));
     assert_eq!(config.nats.init.max_bytes, Some(1 << 30));
     assert_eq!(config.clickhouse.urls, ["http://a:1"]);
-    assert_eq!(
-        config.clickhouse.tls.ca_file.as_deref(),
-        Some(Path::new("/ca.pem"))
-    );
+    assert_eq!(config.clickhouse.tls.ca_file.as_deref(), Some(Path::new("/ca.pem")));
     assert_eq!(config.batch.max_bytes.get(), 1 << 20);
     assert_eq!(config.http.listen.to_string(), "[::1]:80");
 }
@@ -325,10 +249,7 @@ fn a_batch_that_nobody_sized_shrinks_with_the_buffer() {
     let found = problems("backpressure: { max_rows: 50000 }\nbatch: { max_rows: 60000 }");
     assert_eq!(found.len(), 1, "{found:?}");
     let found = problems("backpressure: { max_bytes: 8MiB }\nbatch: { max_bytes: 16MiB }");
-    assert!(
-        found[0].contains("batch.max_bytes: 16MiB never fit"),
-        "{found:?}"
-    );
+    assert!(found[0].contains("batch.max_bytes: 16MiB never fit"), "{found:?}");
 }
 
 /// Any text: an answer, never a panic.

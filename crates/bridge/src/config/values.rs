@@ -29,44 +29,26 @@ pub(super) struct Values {
 
 impl Values {
     pub(super) fn new(collected: Collected) -> Self {
-        let Collected {
-            given,
-            problems,
-            warnings,
-            ..
-        } = collected;
-        Self {
-            given,
-            problems,
-            warnings,
-            settings: Vec::new(),
-        }
+        let Collected { given, problems, warnings, .. } = collected;
+        Self { given, problems, warnings, settings: Vec::new() }
     }
 
     /// Where a key's value comes from.
     pub(super) fn origin(&self, path: &str) -> Origin {
-        self.given
-            .get(path)
-            .map_or(Origin::Default, |node| node.origin.clone())
+        self.given.get(path).map_or(Origin::Default, |node| node.origin.clone())
     }
 
     /// Whether somebody set the key.
     pub(super) fn is_set(&self, path: &str) -> bool {
-        self.given
-            .get(path)
-            .is_some_and(|node| !matches!(node.content, Content::Empty))
+        self.given.get(path).is_some_and(|node| !matches!(node.content, Content::Empty))
     }
 
     /// Whether nothing is wrong with these keys, or below them: then a rule between them has sense.
     pub(super) fn are_sound(&self, paths: &[&str]) -> bool {
         let below = |key: &str, path: &str| {
-            key.strip_prefix(path)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            key.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
-        !self
-            .problems
-            .iter()
-            .any(|problem| paths.iter().any(|path| below(&problem.key, path)))
+        !self.problems.iter().any(|problem| paths.iter().any(|path| below(&problem.key, path)))
     }
 
     pub(super) fn refuse(
@@ -93,11 +75,7 @@ impl Values {
     pub(super) fn settle(&mut self, path: &'static str, shown: Shown) {
         let origin = self.origin(path);
         self.settings.retain(|setting| setting.path != path);
-        self.settings.push(Setting {
-            path,
-            shown,
-            origin,
-        });
+        self.settings.push(Setting { path, shown, origin });
     }
 
     /// Whether the key is on.
@@ -110,17 +88,11 @@ impl Values {
     }
 
     pub(super) fn count32(&mut self, path: &'static str) -> NonZeroU32 {
-        u32::try_from(self.whole(path))
-            .ok()
-            .and_then(NonZeroU32::new)
-            .expect(IN_RANGE)
+        u32::try_from(self.whole(path)).ok().and_then(NonZeroU32::new).expect(IN_RANGE)
     }
 
     pub(super) fn count64(&mut self, path: &'static str) -> NonZeroU64 {
-        u64::try_from(self.whole(path))
-            .ok()
-            .and_then(NonZeroU64::new)
-            .expect(IN_RANGE)
+        u64::try_from(self.whole(path)).ok().and_then(NonZeroU64::new).expect(IN_RANGE)
     }
 
     pub(super) fn number32(&mut self, path: &'static str) -> i32 {
@@ -141,8 +113,7 @@ impl Values {
 
     /// A number that has no default of ours.
     pub(super) fn optional_count32(&mut self, path: &'static str) -> Option<u32> {
-        self.one(path, |text| in_range(path, text))
-            .map(|n| u32::try_from(n).expect(IN_RANGE))
+        self.one(path, |text| in_range(path, text)).map(|n| u32::try_from(n).expect(IN_RANGE))
     }
 
     /// A duration that has no default of ours.
@@ -151,9 +122,7 @@ impl Values {
     }
 
     pub(super) fn size(&mut self, path: &'static str) -> NonZeroU64 {
-        let Kind::Size { min } = key(path).kind else {
-            unreachable!("{IN_TABLE}")
-        };
+        let Kind::Size { min } = key(path).kind else { unreachable!("{IN_TABLE}") };
         let bytes = self.required(path, |text| match kind::parse_size(text)? {
             bytes if bytes < min => Err(Some("is out of range".to_owned())),
             bytes => Ok(bytes),
@@ -182,21 +151,13 @@ impl Values {
     }
 
     pub(super) fn file(&mut self, path: &'static str) -> Option<PathBuf> {
-        self.required(path, |text| {
-            Ok((!text.is_empty()).then(|| PathBuf::from(text)))
-        })
+        self.required(path, |text| Ok((!text.is_empty()).then(|| PathBuf::from(text))))
     }
 
     pub(super) fn url(&mut self, path: &'static str) -> String {
-        let Kind::Url(schemes) = key(path).kind else {
-            unreachable!("{IN_TABLE}")
-        };
+        let Kind::Url(schemes) = key(path).kind else { unreachable!("{IN_TABLE}") };
         self.required(path, |text| {
-            if text.is_empty() {
-                Ok(String::new())
-            } else {
-                kind::url(text, schemes)
-            }
+            if text.is_empty() { Ok(String::new()) } else { kind::url(text, schemes) }
         })
     }
 
@@ -210,15 +171,11 @@ impl Values {
         path: &'static str,
         meanings: [T; N],
     ) -> T {
-        let Kind::Choice(words) = key(path).kind else {
-            unreachable!("{IN_TABLE}")
-        };
-        self.required(path, |text| {
-            match words.iter().position(|word| *word == text) {
-                Some(index) => Ok(meanings[index]),
-                None => Err(nearest(text, words.iter().copied())
-                    .map(|near| format!("is none of its words; did you mean {near}?"))),
-            }
+        let Kind::Choice(words) = key(path).kind else { unreachable!("{IN_TABLE}") };
+        self.required(path, |text| match words.iter().position(|word| *word == text) {
+            Some(index) => Ok(meanings[index]),
+            None => Err(nearest(text, words.iter().copied())
+                .map(|near| format!("is none of its words; did you mean {near}?"))),
         })
     }
 
@@ -247,21 +204,14 @@ impl Values {
                     }
                 }
                 Content::Scalar(text) => {
-                    for part in text
-                        .split(',')
-                        .map(str::trim)
-                        .filter(|part| !part.is_empty())
-                    {
+                    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
                         self.add(key, &node, part, &parse, &mut items);
                     }
                 }
                 Content::Empty | Content::Map(_) => self.refuse_shape(key, &node),
             },
         }
-        let unfilled = self
-            .given
-            .get(path)
-            .is_some_and(|node| holds_unfilled(node));
+        let unfilled = self.given.get(path).is_some_and(|node| holds_unfilled(node));
         if items.is_empty() {
             if self.given.contains_key(path) && self.problems.len() == before && !unfilled {
                 self.refuse(path, "names none", hint(key));
@@ -302,8 +252,7 @@ impl Values {
 
     /// A key that always has a value.
     fn required<T>(&mut self, path: &'static str, parse: impl Fn(&str) -> Result<T, Reason>) -> T {
-        self.one(path, parse)
-            .expect("the key has a default of its own: a test reads all of them")
+        self.one(path, parse).expect("the key has a default of its own: a test reads all of them")
     }
 
     /// The given value, else the default, else nothing.
@@ -365,8 +314,7 @@ impl Values {
             Content::Empty => "has no value".to_owned(),
             _ => format!("{} stands here", node.shape()),
         };
-        self.problems
-            .push(Problem::new(&node.origin, key.path, what, hint(key)));
+        self.problems.push(Problem::new(&node.origin, key.path, what, hint(key)));
     }
 }
 

@@ -25,17 +25,8 @@ impl Pipeline {
         match output {
             Output::Seal { batch, shelf } => self.seal(batch, shelf),
             Output::Send { batch, shelf, .. } => self.send(batch, shelf),
-            Output::Split {
-                batch,
-                at,
-                left,
-                right,
-            } => self.batches.split(batch, at, left, right),
-            Output::Bury {
-                batch,
-                failure,
-                attempts,
-            } => self.bury(batch, &failure, attempts),
+            Output::Split { batch, at, left, right } => self.batches.split(batch, at, left, right),
+            Output::Bury { batch, failure, attempts } => self.bury(batch, &failure, attempts),
             Output::Forget { batch } => self.batches.forget(batch),
             Output::Free { chunk } => {
                 self.arenas.remove(&chunk);
@@ -55,10 +46,7 @@ impl Pipeline {
             }
             Output::TableResumed { table } => {
                 self.report.table_resumed(table);
-                info!(
-                    table = self.catalog.table(table).name,
-                    "table can be written again"
-                );
+                info!(table = self.catalog.table(table).name, "table can be written again");
             }
             Output::Stopped { open_chunks: 0 } => self.ended = Some(Ended::Drained),
             Output::Stopped { open_chunks } => {

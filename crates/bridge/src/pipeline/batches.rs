@@ -43,10 +43,8 @@ impl Batches {
             None => unreachable!("batch {batch} is split while no writer has it"),
         };
         let middle = rows.start + at;
-        self.held
-            .insert(left, Rows::Again(Arc::clone(&block), rows.start..middle));
-        self.held
-            .insert(right, Rows::Again(block, middle..rows.end));
+        self.held.insert(left, Rows::Again(Arc::clone(&block), rows.start..middle));
+        self.held.insert(right, Rows::Again(block, middle..rows.end));
     }
 
     /// Where the only row of a batch that was refused came from.

@@ -25,21 +25,13 @@ impl Gate {
     /// A gate that is closed for all of these tables.
     pub(super) fn closed_for(tables: &[TableId]) -> Self {
         let reason = "not looked at yet";
-        let closed = tables
-            .iter()
-            .map(|table| (*table, reason.to_owned()))
-            .collect();
-        Self {
-            closed: Arc::new(Mutex::new(closed)),
-        }
+        let closed = tables.iter().map(|table| (*table, reason.to_owned())).collect();
+        Self { closed: Arc::new(Mutex::new(closed)) }
     }
 
     /// The tables that must not be written, with the reason.
     pub(super) fn closed(&self) -> BTreeMap<TableId, String> {
-        self.closed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.closed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn set(&self, table: TableId, reason: Option<String>) {
@@ -106,13 +98,10 @@ async fn look(clickhouse: &ClickHouse, catalog: &Catalog, id: TableId) -> Option
             "table {database}.{name} does not exist on {}: run `data-bridge init`",
             clickhouse.url()
         )),
-        Err(failure) => Some(format!(
-            "ClickHouse cannot be asked about its tables: {failure}"
-        )),
+        Err(failure) => Some(format!("ClickHouse cannot be asked about its tables: {failure}")),
         Ok(Found::Table { mismatches }) => {
-            let (errors, warnings): (Vec<_>, Vec<_>) = mismatches
-                .iter()
-                .partition(|mismatch| mismatch.severity == Severity::Error);
+            let (errors, warnings): (Vec<_>, Vec<_>) =
+                mismatches.iter().partition(|mismatch| mismatch.severity == Severity::Error);
             for warning in warnings {
                 warn!(%warning, "table can be written, with a risk");
             }

@@ -83,19 +83,12 @@ impl Report {
         let records = u64::try_from(arena.len()).unwrap_or(u64::MAX);
         self.status.kafka_messages += records;
         self.metrics.received.get_or_create(&KAFKA).inc_by(records);
-        self.metrics
-            .received_bytes
-            .get_or_create(&KAFKA)
-            .inc_by(arena.bytes());
+        self.metrics.received_bytes.get_or_create(&KAFKA).inc_by(arena.bytes());
         let of = self.of_table(lane.table);
-        self.metrics
-            .decoded
-            .get_or_create(&of)
-            .inc_by(u64::from(tally.decoded));
+        self.metrics.decoded.get_or_create(&of).inc_by(u64::from(tally.decoded));
         self.metrics.unknown_fields.inc_by(tally.unknown_fields);
         for (reason, count) in &tally.dead {
-            self.dead_letters(&lane.route, *reason)
-                .inc_by(u64::from(*count));
+            self.dead_letters(&lane.route, *reason).inc_by(u64::from(*count));
         }
         let oldest = arena.get(0).map_or(-1, |record| record.time_ms);
         for part in &tally.parts {
@@ -124,23 +117,12 @@ impl Report {
         let count = u64::try_from(rows).unwrap_or(u64::MAX);
         self.metrics.inserted.get_or_create(&of).inc_by(count);
         self.metrics.inserts.get_or_create(&of).inc();
-        self.metrics
-            .insert_seconds
-            .get_or_create(&of)
-            .observe(elapsed.as_secs_f64());
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a batch has at most a million rows"
-        )]
-        self.metrics
-            .batch_rows
-            .get_or_create(&of)
-            .observe(rows as f64);
+        self.metrics.insert_seconds.get_or_create(&of).observe(elapsed.as_secs_f64());
+        #[expect(clippy::cast_precision_loss, reason = "a batch has at most a million rows")]
+        self.metrics.batch_rows.get_or_create(&of).observe(rows as f64);
         if let Some(oldest) = self.oldest_in.remove(&batch).filter(|oldest| *oldest >= 0) {
             let age = u64::try_from(now_ms - oldest).unwrap_or(0);
-            self.metrics
-                .durable_seconds
-                .observe(Duration::from_millis(age).as_secs_f64());
+            self.metrics.durable_seconds.observe(Duration::from_millis(age).as_secs_f64());
         }
         match of.table.as_str() {
             "ticks" => self.status.ticks_saved += count,
@@ -231,17 +213,12 @@ impl Report {
     }
 
     fn dead_letters(&self, route: &str, reason: Reason) -> Counter {
-        let of = OfReason {
-            route: route.to_owned(),
-            reason: reason.name(),
-        };
+        let of = OfReason { route: route.to_owned(), reason: reason.name() };
         self.metrics.dead_letters.get_or_create_owned(&of)
     }
 
     fn of_table(&self, table: TableId) -> OfTable {
-        OfTable {
-            table: self.catalog.table(table).name.clone(),
-        }
+        OfTable { table: self.catalog.table(table).name.clone() }
     }
 
     /// Everything that keeps the instance from its work.
@@ -264,18 +241,13 @@ impl Report {
             reasons.push(format!("route of table {name} is paused: {failure}"));
         }
         if let (Some(failure), true) = (&self.trouble, paused.is_empty()) {
-            reasons.push(format!(
-                "inserts into {} fail: {failure}",
-                self.clickhouse.url()
-            ));
+            reasons.push(format!("inserts into {} fail: {failure}", self.clickhouse.url()));
         }
         let lag: u64 = source.lanes.iter().map(|lane| lane.lag).sum();
         let stalled = idle.is_none_or(|time| time > self.stall) && self.board.age() > self.stall;
         if lag > 0 && stalled {
             let time = idle.unwrap_or_else(|| self.board.age()).as_secs();
-            reasons.push(format!(
-                "no row became durable for {time} s while {lag} messages wait"
-            ));
+            reasons.push(format!("no row became durable for {time} s while {lag} messages wait"));
         }
         reasons
     }
@@ -284,21 +256,13 @@ impl Report {
         let metrics = &self.metrics;
         metrics.buffer_rows.set(signed(self.status.buffered_rows));
         metrics.buffer_bytes.set(signed(self.status.buffered_bytes));
-        metrics
-            .backpressure
-            .set(i64::from(self.status.backpressure));
+        metrics.backpressure.set(i64::from(self.status.backpressure));
         metrics.ready.set(i64::from(self.status.ready));
-        metrics
-            .idle_seconds
-            .set(idle.unwrap_or_else(|| self.board.age()).as_secs_f64());
-        metrics
-            .rebalances
-            .inc_by(source.rebalances - self.seen.rebalances);
+        metrics.idle_seconds.set(idle.unwrap_or_else(|| self.board.age()).as_secs_f64());
+        metrics.rebalances.inc_by(source.rebalances - self.seen.rebalances);
         for lost in &source.lost_ranges[self.seen.lost_ranges..] {
             metrics.lost_ranges.inc();
-            metrics
-                .lost_messages
-                .inc_by(lost.offsets.end - lost.offsets.start);
+            metrics.lost_messages.inc_by(lost.offsets.end - lost.offsets.start);
         }
         for gone in &self.seen.partitions {
             metrics.assigned.remove(gone);
@@ -306,10 +270,7 @@ impl Report {
         }
         let mut partitions = Vec::with_capacity(source.lanes.len());
         for lane in &source.lanes {
-            let of = OfPartition {
-                topic: lane.topic.clone(),
-                partition: lane.partition,
-            };
+            let of = OfPartition { topic: lane.topic.clone(), partition: lane.partition };
             metrics.assigned.get_or_create(&of).set(1);
             metrics.lag.get_or_create(&of).set(signed(lane.lag));
             partitions.push(of);
@@ -332,11 +293,7 @@ impl Report {
         #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
         let rate = (rows - self.rows_at_heartbeat) as f64 / elapsed.as_secs_f64();
         self.rows_at_heartbeat = rows;
-        let lag: u64 = status
-            .partitions
-            .iter()
-            .map(|partition| partition.lag)
-            .sum();
+        let lag: u64 = status.partitions.iter().map(|partition| partition.lag).sum();
         info!(
             ready = status.ready,
             rows,
@@ -361,9 +318,7 @@ fn source_reasons(source: &SourceStatus) -> Vec<String> {
         reasons.push("the group is assigning partitions".to_owned());
     }
     for topic in &source.missing_topics {
-        reasons.push(format!(
-            "topic {topic} does not exist: run `data-bridge init`"
-        ));
+        reasons.push(format!("topic {topic} does not exist: run `data-bridge init`"));
     }
     for lane in &source.lanes {
         if let Some(error) = &lane.error {

@@ -119,9 +119,7 @@ impl ClickHouse {
             Compression::Lz4 => Some("lz4"),
         };
         let limit = self.inner.insert_timeout;
-        let text = self
-            .post(&statement, &settings, encoding, body, limit)
-            .await?;
+        let text = self.post(&statement, &settings, encoding, body, limit).await?;
         // An error can arrive in the middle of a 200 answer; an insert's answer is otherwise empty.
         match failure_in(&text, None) {
             Some(failure) => Err(failure),
@@ -144,27 +142,16 @@ impl ClickHouse {
     /// When nothing answers, or something else than ClickHouse.
     pub async fn ping(&self) -> Result<(), Failure> {
         let url = self.url().to_owned();
-        let request = self
-            .inner
-            .http
-            .get(format!("{url}/ping"))
-            .timeout(CONNECT_TIMEOUT);
-        let answer = request
-            .send()
-            .await
-            .map_err(|error| self.failed(&url, &error, CONNECT_TIMEOUT))?;
+        let request = self.inner.http.get(format!("{url}/ping")).timeout(CONNECT_TIMEOUT);
+        let answer =
+            request.send().await.map_err(|error| self.failed(&url, &error, CONNECT_TIMEOUT))?;
         let status = answer.status();
-        let text = answer
-            .text()
-            .await
-            .map_err(|error| self.failed(&url, &error, CONNECT_TIMEOUT))?;
+        let text =
+            answer.text().await.map_err(|error| self.failed(&url, &error, CONNECT_TIMEOUT))?;
         if status.is_success() && text.starts_with("Ok.") {
             return Ok(());
         }
-        Err(Failure::Http {
-            status: status.as_u16(),
-            body: shorten(&text).to_owned(),
-        })
+        Err(Failure::Http { status: status.as_u16(), body: shorten(&text).to_owned() })
     }
 
     /// How bodies of inserts are to be compressed.
@@ -195,19 +182,13 @@ impl ClickHouse {
         if let Some(encoding) = encoding {
             request = request.header(CONTENT_ENCODING, encoding);
         }
-        let answer = request
-            .send()
-            .await
-            .map_err(|error| self.failed(&url, &error, limit))?;
+        let answer = request.send().await.map_err(|error| self.failed(&url, &error, limit))?;
         let status = answer.status();
         let code = answer
             .headers()
             .get("X-ClickHouse-Exception-Code")
             .and_then(|value| value.to_str().ok()?.parse().ok());
-        let text = answer
-            .text()
-            .await
-            .map_err(|error| self.failed(&url, &error, limit))?;
+        let text = answer.text().await.map_err(|error| self.failed(&url, &error, limit))?;
         if status.is_success() && code.is_none() {
             return Ok(text);
         }
@@ -222,9 +203,7 @@ impl ClickHouse {
     fn failed(&self, url: &str, error: &reqwest::Error, limit: Duration) -> Failure {
         let current = self.inner.current.load(Ordering::Relaxed);
         if self.inner.urls[current % self.inner.urls.len()] == url {
-            self.inner
-                .current
-                .store((current + 1) % self.inner.urls.len(), Ordering::Relaxed);
+            self.inner.current.store((current + 1) % self.inner.urls.len(), Ordering::Relaxed);
         }
         let cause = format!("{url}: {}", causes(error));
         if error.is_connect() {
@@ -239,16 +218,9 @@ impl ClickHouse {
 
 /// `INSERT` with every column named, so that no value can land in another column after an `ALTER`.
 fn insert_statement(database: &str, table: &Table) -> String {
-    let columns: Vec<String> = table
-        .columns
-        .iter()
-        .map(|column| quoted(&column.name))
-        .collect();
+    let columns: Vec<String> = table.columns.iter().map(|column| quoted(&column.name)).collect();
     let target = format!("{}.{}", quoted(database), quoted(&table.name));
-    format!(
-        "INSERT INTO {target} ({}) FORMAT Native",
-        columns.join(", ")
-    )
+    format!("INSERT INTO {target} ({}) FORMAT Native", columns.join(", "))
 }
 
 /// A name as ClickHouse reads it back unchanged.
@@ -271,18 +243,12 @@ fn causes(error: &reqwest::Error) -> String {
         texts.push(error.to_string());
         cause = error.source();
     }
-    if texts.is_empty() {
-        "request failed".to_owned()
-    } else {
-        texts.join(": ")
-    }
+    if texts.is_empty() { "request failed".to_owned() } else { texts.join(": ") }
 }
 
 fn read(path: &std::path::Path) -> Result<Vec<u8>, ClientError> {
-    std::fs::read(path).map_err(|cause| ClientError::Read {
-        path: path.display().to_string(),
-        cause,
-    })
+    std::fs::read(path)
+        .map_err(|cause| ClientError::Read { path: path.display().to_string(), cause })
 }
 
 /// Chooses the cryptography of TLS once per process.

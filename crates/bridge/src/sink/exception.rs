@@ -10,22 +10,12 @@ pub(crate) fn failure_in(text: &str, code: Option<i32>) -> Option<Failure> {
     let stated = text.find("Code: ").and_then(|at| {
         let digits = &text[at + "Code: ".len()..];
         let end = digits.find(|c: char| !c.is_ascii_digit())?;
-        digits[..end]
-            .parse()
-            .ok()
-            .filter(|_| digits[end..].starts_with(". DB::"))
+        digits[..end].parse().ok().filter(|_| digits[end..].starts_with(". DB::"))
     });
     let code = code.or(stated)?;
-    let message = text
-        .split_once("DB::Exception: ")
-        .map_or(text, |(_, message)| message)
-        .trim();
+    let message = text.split_once("DB::Exception: ").map_or(text, |(_, message)| message).trim();
     let (message, name) = split_name(message);
-    Some(Failure::Server {
-        code,
-        name: name.to_owned(),
-        message: shorten(message).to_owned(),
-    })
+    Some(Failure::Server { code, name: name.to_owned(), message: shorten(message).to_owned() })
 }
 
 /// Cuts `… (UNKNOWN_TABLE) (version 26.7.2.1)` into the message and the error's name.
@@ -36,9 +26,7 @@ fn split_name(message: &str) -> (&str, &str) {
         if let Some(close) = inside.find(')') {
             let word = &inside[..close];
             let is_name = word.len() > 2
-                && word
-                    .bytes()
-                    .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+                && word.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
             if is_name {
                 return (rest[..open].trim_end(), word);
             }
@@ -76,10 +64,7 @@ mod tests {
         let Some(Failure::Server { code, name, .. }) = failure_in(text, None) else {
             unreachable!("the text states a code")
         };
-        assert_eq!(
-            (code, name.as_str()),
-            (395, "FUNCTION_THROW_IF_VALUE_IS_NON_ZERO")
-        );
+        assert_eq!((code, name.as_str()), (395, "FUNCTION_THROW_IF_VALUE_IS_NON_ZERO"));
     }
 
     #[test]

@@ -60,14 +60,10 @@ pub async fn describe(clickhouse: &ClickHouse, table: &str) -> Result<Option<Liv
 /// When ClickHouse cannot be asked.
 pub async fn look_at(clickhouse: &ClickHouse, table: &Table) -> Result<Found, Failure> {
     match describe(clickhouse, &table.name).await {
-        Ok(Some(live)) => Ok(Found::Table {
-            mismatches: table.compare(&live),
-        }),
-        Ok(None)
-        | Err(Failure::Server {
-            code: UNKNOWN_DATABASE | UNKNOWN_TABLE,
-            ..
-        }) => Ok(Found::Missing),
+        Ok(Some(live)) => Ok(Found::Table { mismatches: table.compare(&live) }),
+        Ok(None) | Err(Failure::Server { code: UNKNOWN_DATABASE | UNKNOWN_TABLE, .. }) => {
+            Ok(Found::Missing)
+        }
         Err(failure) => Err(failure),
     }
 }
@@ -109,11 +105,7 @@ pub async fn holds_rows_of(
 fn live_column(line: &str) -> LiveColumn {
     let mut fields = line.split('\t').map(unescaped);
     let mut next = || fields.next().unwrap_or_default();
-    LiveColumn {
-        name: next(),
-        type_text: next(),
-        default_kind: next(),
-    }
+    LiveColumn { name: next(), type_text: next(), default_kind: next() }
 }
 
 /// A value of the `TabSeparated` format as it was.

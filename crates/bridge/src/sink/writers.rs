@@ -67,9 +67,7 @@ struct Shared {
 
 impl std::fmt::Debug for Writers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Writers")
-            .field("under_way", &self.tasks.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Writers").field("under_way", &self.tasks.len()).finish_non_exhaustive()
     }
 }
 
@@ -81,27 +79,16 @@ impl Writers {
         catalog: Arc<Catalog>,
         done: impl Fn(Done) + Send + Sync + 'static,
     ) -> Self {
-        let shared = Shared {
-            clickhouse,
-            catalog,
-            buffers: Buffers::default(),
-            done: Box::new(done),
-        };
-        Self {
-            tasks: JoinSet::new(),
-            runtime,
-            shared: Arc::new(shared),
-        }
+        let shared =
+            Shared { clickhouse, catalog, buffers: Buffers::default(), done: Box::new(done) };
+        Self { tasks: JoinSet::new(), runtime, shared: Arc::new(shared) }
     }
 
     /// Begins an insert; `done` hears of its end.
     pub fn send(&mut self, batch: BatchId, table: TableId, rows: Rows) {
         while self.tasks.try_join_next().is_some() {}
         let shared = Arc::clone(&self.shared);
-        self.tasks.spawn_on(
-            async move { shared.insert(batch, table, rows).await },
-            &self.runtime,
-        );
+        self.tasks.spawn_on(async move { shared.insert(batch, table, rows).await }, &self.runtime);
     }
 }
 
@@ -118,20 +105,9 @@ impl Shared {
         };
         let body = self.body(&block, rows.clone());
         let bytes = body.len();
-        let result = self
-            .clickhouse
-            .insert(self.catalog.table(table), body)
-            .await;
+        let result = self.clickhouse.insert(self.catalog.table(table), body).await;
         let elapsed = began.elapsed();
-        (self.done)(Done {
-            batch,
-            table,
-            block,
-            rows,
-            bytes,
-            elapsed,
-            result,
-        });
+        (self.done)(Done { batch, table, block, rows, bytes, elapsed, result });
     }
 
     fn body(&self, block: &Block, rows: Range<u32>) -> Bytes {
@@ -166,17 +142,8 @@ struct Buffers {
 
 impl Buffers {
     fn take(&self) -> Buffer {
-        let kept = self
-            .free
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
-        Buffer {
-            bytes: kept.unwrap_or_default(),
-            home: Self {
-                free: Arc::clone(&self.free),
-            },
-        }
+        let kept = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        Buffer { bytes: kept.unwrap_or_default(), home: Self { free: Arc::clone(&self.free) } }
     }
 }
 
@@ -195,11 +162,7 @@ impl Drop for Buffer {
     fn drop(&mut self) {
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();
-        let mut free = self
-            .home
-            .free
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut free = self.home.free.lock().unwrap_or_else(PoisonError::into_inner);
         if free.len() < BUFFERS_KEPT && bytes.capacity() <= LARGEST_KEPT_BYTES {
             free.push(bytes);
         }

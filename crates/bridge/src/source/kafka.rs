@@ -98,17 +98,12 @@ impl KafkaSource {
                 .map_err(|trouble| SourceError::Client(trouble.text))?;
         }
         let sightings = Sightings::default();
-        let terms = Terms {
-            reset: config.auto_offset_reset,
-            has_rows,
-            sightings: sightings.clone(),
-        };
+        let terms =
+            Terms { reset: config.auto_offset_reset, has_rows, sightings: sightings.clone() };
         Ok(Self {
             client: Some(Arc::new(client)),
             topics,
-            static_id: config
-                .static_membership
-                .then(|| properties::static_id(config, instance)),
+            static_id: config.static_membership.then(|| properties::static_id(config, instance)),
             lanes: Lanes::default(),
             membership: Membership::new(terms, waker.clone()),
             waker,
@@ -153,12 +148,7 @@ impl KafkaSource {
                 let mark = lane.mark.to_string();
                 let offset = position.0.cast_signed();
                 let partition = &lane.partition;
-                list.add(
-                    &partition.topic,
-                    partition.number,
-                    Some(offset),
-                    Some(&mark),
-                );
+                list.add(&partition.topic, partition.number, Some(offset), Some(&mark));
                 of_lanes.push((*id, *position));
             }
         }
@@ -174,10 +164,9 @@ impl KafkaSource {
             Ok(()) => {
                 self.commits.insert(self.next_ticket, of_lanes);
             }
-            Err(trouble) => self.answers.push(Event::Committed {
-                ok: false,
-                error: Some(trouble.text),
-            }),
+            Err(trouble) => {
+                self.answers.push(Event::Committed { ok: false, error: Some(trouble.text) })
+            }
         }
     }
 
@@ -254,19 +243,12 @@ impl KafkaSource {
     /// The source as it is now; asks no broker.
     #[must_use]
     pub fn status(&self) -> SourceStatus {
-        let mut lanes = self
-            .lanes
-            .iter()
-            .map(|lane| self.info(lane))
-            .collect::<Vec<_>>();
+        let mut lanes = self.lanes.iter().map(|lane| self.info(lane)).collect::<Vec<_>>();
         lanes.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
         let membership = &self.membership;
         SourceStatus {
             connected: self.watch.connected,
-            error: membership
-                .trouble
-                .clone()
-                .or_else(|| self.watch.error.clone()),
+            error: membership.trouble.clone().or_else(|| self.watch.error.clone()),
             rebalancing: membership.is_rebalancing(),
             lanes,
             missing_topics: self.watch.missing.clone(),
@@ -281,9 +263,7 @@ impl KafkaSource {
         let partition = lane.partition.number;
         let client = self.client.as_deref();
         let fetched = client.and_then(|client| client.watermarks(&lane.c_topic, partition));
-        let end = fetched
-            .map_or(0, |(_, high)| high.cast_unsigned())
-            .max(lane.end);
+        let end = fetched.map_or(0, |(_, high)| high.cast_unsigned()).max(lane.end);
         LaneInfo {
             lane: lane.id,
             topic: lane.partition.topic.to_string(),
@@ -336,8 +316,7 @@ impl KafkaSource {
         match notice {
             Notice::Rebalance(rebalance) => {
                 self.watch.answered();
-                self.membership
-                    .rebalance(client, &mut self.lanes, rebalance, events);
+                self.membership.rebalance(client, &mut self.lanes, rebalance, events);
             }
             Notice::Committed { ticket, result } => {
                 let positions = self.commits.remove(&ticket).unwrap_or_default();
@@ -386,10 +365,7 @@ impl KafkaSource {
         }
         membership::end_all(&mut self.lanes, events);
         self.watch.error = Some(cause.text.clone());
-        let twice = matches!(
-            cause.code,
-            Code::FencedInstanceId | Code::UnreleasedInstanceId
-        );
+        let twice = matches!(cause.code, Code::FencedInstanceId | Code::UnreleasedInstanceId);
         events.push(Event::Fatal(match self.static_id.clone() {
             Some(id) if twice => SourceError::Fenced { id },
             _ => SourceError::Refused(cause.text.clone()),

@@ -58,10 +58,7 @@ impl Board {
     #[must_use]
     pub fn status(&self) -> Status {
         let status = self.status.read().unwrap_or_else(PoisonError::into_inner);
-        Status {
-            uptime_seconds: self.began.elapsed().as_secs(),
-            ..Status::clone(&status)
-        }
+        Status { uptime_seconds: self.began.elapsed().as_secs(), ..Status::clone(&status) }
     }
 }
 
@@ -133,11 +130,7 @@ mod tests {
     fn a_status_is_read_as_it_was_published() {
         let board = Board::new(Status::default());
         assert!(!board.status().ready);
-        board.publish(Status {
-            ready: true,
-            ticks_saved: 3,
-            ..Status::default()
-        });
+        board.publish(Status { ready: true, ticks_saved: 3, ..Status::default() });
         board.turn();
         let status = board.status();
         assert!(status.ready);

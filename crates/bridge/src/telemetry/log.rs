@@ -110,8 +110,7 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let mut line = String::new();
-        self.rest
-            .format_event(context, Writer::new(&mut line), event)?;
+        self.rest.format_event(context, Writer::new(&mut line), event)?;
         let rest = line.strip_prefix('{').unwrap_or(&line);
         write!(writer, "{{{}{rest}", self.fields)
     }
@@ -145,10 +144,7 @@ mod tests {
     }
 
     fn config() -> Config {
-        let environment = Environment {
-            host_name: "bridge-7".into(),
-            ..Environment::default()
-        };
+        let environment = Environment { host_name: "bridge-7".into(), ..Environment::default() };
         Config::from_defaults(&environment)
     }
 

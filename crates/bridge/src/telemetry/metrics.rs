@@ -108,11 +108,7 @@ impl Metrics {
             ("instance_id", instance_id.to_owned()),
             ("instance_number", instance_number.to_string()),
         ];
-        registry.register(
-            "build",
-            "Version and identity of this instance",
-            Info::new(identity),
-        );
+        registry.register("build", "Version and identity of this instance", Info::new(identity));
         let mut metrics = Self::unregistered();
         metrics.register_flow(&mut registry);
         metrics.register_state(&mut registry);
@@ -159,11 +155,7 @@ impl Metrics {
 
     /// What passes through.
     fn register_flow(&self, to: &mut Registry) {
-        to.register(
-            "received_messages",
-            "Messages fetched",
-            self.received.clone(),
-        );
+        to.register("received_messages", "Messages fetched", self.received.clone());
         to.register_with_unit(
             "received",
             "Keys, headers and payloads fetched",
@@ -176,33 +168,21 @@ impl Metrics {
             "Fields of messages that no column takes",
             self.unknown_fields.clone(),
         );
-        to.register(
-            "inserted_rows",
-            "Rows durable in ClickHouse",
-            self.inserted.clone(),
-        );
+        to.register("inserted_rows", "Rows durable in ClickHouse", self.inserted.clone());
         to.register("inserts", "Inserts that succeeded", self.inserts.clone());
         to.register(
             "insert_retries",
             "Inserts that failed and are tried again",
             self.retries.clone(),
         );
-        to.register(
-            "dead_letters",
-            "Messages that became dead letters",
-            self.dead_letters.clone(),
-        );
+        to.register("dead_letters", "Messages that became dead letters", self.dead_letters.clone());
         to.register_with_unit(
             "insert_duration",
             "Encoding and inserting a batch",
             Unit::Seconds,
             self.insert_seconds.clone(),
         );
-        to.register(
-            "batch_rows",
-            "Rows of inserted batches",
-            self.batch_rows.clone(),
-        );
+        to.register("batch_rows", "Rows of inserted batches", self.batch_rows.clone());
         to.register_with_unit(
             "produce_to_durable",
             "From the broker's time of a chunk's oldest message to its rows being durable",
@@ -213,57 +193,25 @@ impl Metrics {
 
     /// How it stands.
     fn register_state(&self, to: &mut Registry) {
-        to.register(
-            "buffer_rows",
-            "Rows fetched and not durable",
-            self.buffer_rows.clone(),
-        );
+        to.register("buffer_rows", "Rows fetched and not durable", self.buffer_rows.clone());
         to.register_with_unit(
             "buffer",
             "Memory held for what is fetched and not durable",
             Unit::Bytes,
             self.buffer_bytes.clone(),
         );
-        to.register(
-            "backpressure",
-            "1 while fetching is held back",
-            self.backpressure.clone(),
-        );
-        to.register(
-            "assigned",
-            "1 per partition this instance reads",
-            self.assigned.clone(),
-        );
-        to.register(
-            "lag_messages",
-            "Messages from the commit to the end",
-            self.lag.clone(),
-        );
-        to.register(
-            "rebalances",
-            "Assignments and revocations",
-            self.rebalances.clone(),
-        );
+        to.register("backpressure", "1 while fetching is held back", self.backpressure.clone());
+        to.register("assigned", "1 per partition this instance reads", self.assigned.clone());
+        to.register("lag_messages", "Messages from the commit to the end", self.lag.clone());
+        to.register("rebalances", "Assignments and revocations", self.rebalances.clone());
         to.register(
             "lost_ranges",
             "Ranges deleted by the broker before they were read",
             self.lost_ranges.clone(),
         );
-        to.register(
-            "lost_messages",
-            "Messages in lost ranges",
-            self.lost_messages.clone(),
-        );
-        to.register(
-            "commits",
-            "Commits that the broker accepted",
-            self.commits.clone(),
-        );
-        to.register(
-            "commit_failures",
-            "Commits that were refused",
-            self.commit_failures.clone(),
-        );
+        to.register("lost_messages", "Messages in lost ranges", self.lost_messages.clone());
+        to.register("commits", "Commits that the broker accepted", self.commits.clone());
+        to.register("commit_failures", "Commits that were refused", self.commit_failures.clone());
         to.register(
             "table_paused",
             "1 while a table cannot be written until someone mends it",
@@ -296,25 +244,12 @@ mod tests {
     #[test]
     fn the_page_names_instance_and_counts() {
         let metrics = Metrics::new("bridge-a", 2);
-        metrics
-            .inserted
-            .get_or_create(&OfTable {
-                table: "ticks".to_owned(),
-            })
-            .inc_by(7);
-        let ticks = OfTable {
-            table: "ticks".to_owned(),
-        };
+        metrics.inserted.get_or_create(&OfTable { table: "ticks".to_owned() }).inc_by(7);
+        let ticks = OfTable { table: "ticks".to_owned() };
         metrics.insert_seconds.get_or_create(&ticks).observe(0.01);
         let page = metrics.page().unwrap();
-        assert!(
-            page.contains("data_bridge_inserted_rows_total{table=\"ticks\"} 7"),
-            "{page}"
-        );
-        assert!(
-            page.contains("instance_id=\"bridge-a\",instance_number=\"2\""),
-            "{page}"
-        );
+        assert!(page.contains("data_bridge_inserted_rows_total{table=\"ticks\"} 7"), "{page}");
+        assert!(page.contains("instance_id=\"bridge-a\",instance_number=\"2\""), "{page}");
         assert!(
             page.contains("data_bridge_insert_duration_seconds_count{table=\"ticks\"} 1"),
             "{page}"

@@ -69,9 +69,5 @@ fn a_slow_clickhouse_pauses_and_resumes_fetching_and_memory_stays_bounded() {
 /// Whether all partitions of a status are paused.
 fn all_paused(status: &serde_json::Value) -> Option<bool> {
     let partitions = status["partitions"].as_array()?;
-    Some(
-        partitions
-            .iter()
-            .all(|partition| partition["paused"] == true),
-    )
+    Some(partitions.iter().all(|partition| partition["paused"] == true))
 }

@@ -27,11 +27,7 @@ struct Bad {
 fn one_of_each() -> Vec<Bad> {
     let mut all = Vec::new();
     let mut add = |kind, reason, payload: Vec<u8>| {
-        all.push(Bad {
-            kind,
-            reason,
-            payload: Some(payload),
-        });
+        all.push(Bad { kind, reason, payload: Some(payload) });
     };
     let texts = |with: &str| format!("{{{TICK},{with}}}").into_bytes();
     let nested = |open: &str, close: &str| {
@@ -65,26 +61,10 @@ fn one_of_each() -> Vec<Bad> {
     add(Kind::Tick, "missing_field", texts("\"ask\":null"));
     add(Kind::Tick, "empty_field", texts(r#""symbol":"""#));
     add(Kind::Tick, "bad_time", texts(r#""timestamp_ms":"today""#));
-    add(
-        Kind::Tick,
-        "time_out_of_range",
-        texts("\"timestamp_ms\":-1"),
-    );
-    add(
-        Kind::Tick,
-        "time_out_of_range",
-        texts("\"timestamp_ms\":4102444800000"),
-    );
-    add(
-        Kind::Tick,
-        "control_character",
-        texts("\"source\":\"a\nb\""),
-    );
-    add(
-        Kind::Tick,
-        "trailing_bytes",
-        format!("{{{TICK}}}{{}}").into_bytes(),
-    );
+    add(Kind::Tick, "time_out_of_range", texts("\"timestamp_ms\":-1"));
+    add(Kind::Tick, "time_out_of_range", texts("\"timestamp_ms\":4102444800000"));
+    add(Kind::Tick, "control_character", texts("\"source\":\"a\nb\""));
+    add(Kind::Tick, "trailing_bytes", format!("{{{TICK}}}{{}}").into_bytes());
     add(Kind::Tick, "not_an_object", of("[1,2]"));
     add(Kind::Tick, "too_deep", nested("[", "]"));
     add(Kind::Tick, "too_deep", nested("{\"a\":", "}"));
@@ -99,26 +79,14 @@ fn one_of_each() -> Vec<Bad> {
     add(Kind::Tick, "truncated", endless);
     let candle = |with: &str| format!("{{{CANDLE}{with}}}").into_bytes();
     add(Kind::Candle, "missing_field", candle(""));
-    add(
-        Kind::Candle,
-        "unknown_timeframe",
-        candle(r#","timeframe":"7m""#),
-    );
-    add(
-        Kind::Candle,
-        "missing_field",
-        candle(r#","timeframe":"5m","low":null"#),
-    );
+    add(Kind::Candle, "unknown_timeframe", candle(r#","timeframe":"7m""#));
+    add(Kind::Candle, "missing_field", candle(r#","timeframe":"5m","low":null"#));
     let dataless = r#"{"metadata":{"type":"fred_economic"}}"#;
     add(Kind::FredEconomic, "missing_field", of(dataless));
     let undated = r#"{"data":{"series_id":"GDP","date":"24 May","value":1}}"#;
     add(Kind::FredEconomic, "bad_time", of(undated));
     for kind in [Kind::Tick, Kind::Candle, Kind::MarketSessions] {
-        all.push(Bad {
-            kind,
-            reason: "tombstone",
-            payload: None,
-        });
+        all.push(Bad { kind, reason: "tombstone", payload: None });
     }
     all
 }
@@ -145,31 +113,18 @@ fn one_bad_message_of_each_class_is_a_dead_letter_with_its_bytes_key_and_headers
     let producer = Producer::connect(&kafka().bootstrap()).unwrap();
     let bad = one_of_each();
     let count = bad.len() as u64;
-    producer
-        .produce(&generator, 0..3_000, Pace::Full, |_| {})
-        .unwrap();
+    producer.produce(&generator, 0..3_000, Pace::Full, |_| {}).unwrap();
     let sender = Sender::new();
     for (number, bad) in bad.iter().enumerate() {
         let topic = generator.plan().topic(bad.kind);
         let partition = i32::try_from(number % 6).unwrap();
         let key = format!("key-{number}\0\u{ff}");
         // What is in a header is bytes, not text.
-        let headers = [
-            ("trace", &[0xFF, 0, u8::try_from(number).unwrap()][..]),
-            ("empty", b""),
-        ];
-        sender.send(
-            &topic,
-            partition,
-            Some(key.as_bytes()),
-            bad.payload.as_deref(),
-            &headers,
-        );
+        let headers = [("trace", &[0xFF, 0, u8::try_from(number).unwrap()][..]), ("empty", b"")];
+        sender.send(&topic, partition, Some(key.as_bytes()), bad.payload.as_deref(), &headers);
     }
     sender.flush();
-    producer
-        .produce(&generator, 3_000..6_000, Pace::Full, |_| {})
-        .unwrap();
+    producer.produce(&generator, 3_000..6_000, Pace::Full, |_| {}).unwrap();
 
     let bridge = scenario.start(1);
     wait_tables(&scenario, &expected);
@@ -232,9 +187,7 @@ fn flaws_of_every_kind_of_message_are_dead_letters_and_nothing_else_is() {
     let generator = Generator::try_new(plan).unwrap();
     let expected = Expected::of(&generator).unwrap();
     let producer = Producer::connect(&kafka().bootstrap()).unwrap();
-    producer
-        .produce(&generator, 0..8_000, Pace::Full, |_| {})
-        .unwrap();
+    producer.produce(&generator, 0..8_000, Pace::Full, |_| {}).unwrap();
     let bridge = scenario.start(1);
     let verdict = scenario.assert_exact(&expected, PATIENCE);
     assert!(verdict.letters.found > 500, "{verdict}");
@@ -352,11 +305,7 @@ fn every_dialect_arrives_with_the_values_of_its_text() {
             "SELECT * EXCEPT (origin, origin_position, version{}) FROM {}.{} FINAL FORMAT \
              CustomSeparated SETTINGS format_custom_field_delimiter = '|', \
              format_custom_escaping_rule = 'Raw', format_tsv_null_representation = '-'",
-            if *kind == Kind::Tick {
-                ", event_id"
-            } else {
-                ""
-            },
+            if *kind == Kind::Tick { ", event_id" } else { "" },
             scenario.database(),
             kind.table(),
         );

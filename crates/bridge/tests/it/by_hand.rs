@@ -60,10 +60,7 @@ impl Sender {
         (record.key, record.payload) = (key, payload);
         let headers = headers.iter();
         record.headers = Some(headers.fold(OwnedHeaders::new(), |headers, (key, value)| {
-            headers.insert(Header {
-                key,
-                value: Some(*value),
-            })
+            headers.insert(Header { key, value: Some(*value) })
         }));
         while let Err((error, refused)) = self.0.send(record) {
             assert!(error.to_string().contains("Queue full"), "{error}");
@@ -93,9 +90,7 @@ pub(crate) fn create_topic(name: &str, partitions: i32, settings: &[(&str, &str)
         .create()
         .expect("an admin client can be made");
     let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
-    let topic = settings
-        .iter()
-        .fold(topic, |topic, (key, value)| topic.set(key, value));
+    let topic = settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
     let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
     let answers = wait_for(client.create_topics([&topic], &options)).expect("the broker answers");
     for answer in answers {
@@ -182,10 +177,7 @@ pub(crate) fn wait_for_reasons(bridge: &Instance, wanted: &[String]) {
         if missing.is_empty() {
             Ok(())
         } else {
-            Err(format!(
-                "not said: {missing:?} in {page}\n{}",
-                bridge.tail()
-            ))
+            Err(format!("not said: {missing:?} in {page}\n{}", bridge.tail()))
         }
     });
 }

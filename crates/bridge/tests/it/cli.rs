@@ -96,31 +96,14 @@ error: the configuration has 4 problems
 #[test]
 fn the_previous_services_file_loads_with_its_warnings() {
     let folder = Folder::new("previous");
-    folder.write(
-        "bridge.yaml",
-        include_str!("../fixtures/previous-service.yaml"),
-    );
+    folder.write("bridge.yaml", include_str!("../fixtures/previous-service.yaml"));
     let answer = folder.run(&["config", "show"], &[]);
     assert_eq!(answer.code, Some(0), "{answer:?}");
-    let warnings = answer
-        .err
-        .lines()
-        .filter(|line| line.starts_with("warning: "));
+    let warnings = answer.err.lines().filter(|line| line.starts_with("warning: "));
     assert_eq!(warnings.count(), 17, "{}", answer.err);
-    assert_eq!(
-        answer
-            .err
-            .lines()
-            .filter(|line| line.starts_with("hint: "))
-            .count(),
-        17
-    );
+    assert_eq!(answer.err.lines().filter(|line| line.starts_with("hint: ")).count(), 17);
     assert_eq!(answer.err.lines().count(), 34, "nothing else is said");
-    assert!(
-        answer.out.contains("brokers: [\"kafka-1:9092\"]"),
-        "{}",
-        answer.out
-    );
+    assert!(answer.out.contains("brokers: [\"kafka-1:9092\"]"), "{}", answer.out);
     assert!(answer.out.contains("# bridge.yaml:20:23"), "{}", answer.out);
 }
 
@@ -141,25 +124,15 @@ http: { token: hunter2-d }
         let answer = folder.run(arguments, &variables);
         assert_eq!(answer.code, Some(0), "{answer:?}");
         assert!(!format!("{answer:?}").contains("hunter2"), "{answer:?}");
-        assert_eq!(
-            answer.out.matches("<redacted>").count(),
-            4,
-            "{}",
-            answer.out
-        );
+        assert_eq!(answer.out.matches("<redacted>").count(), 4, "{}", answer.out);
     }
-    folder.write(
-        "bad.yaml",
-        "clickhouse: { password: hunter2, urls: 'http://u:hunter2@h', x: 1 }\n",
-    );
+    folder
+        .write("bad.yaml", "clickhouse: { password: hunter2, urls: 'http://u:hunter2@h', x: 1 }\n");
     let answer = folder.run(&["config", "show", "--config", "bad.yaml"], &[]);
     assert_eq!(answer.code, Some(2));
     assert!(!format!("{answer:?}").contains("hunter2"), "{answer:?}");
     assert!(answer.err.contains("2 problems"), "{}", answer.err);
-    let help = folder.run(
-        &["clickhouse", "--help"],
-        &[("CLICKHOUSE_PASSWORD", "hunter2")],
-    );
+    let help = folder.run(&["clickhouse", "--help"], &[("CLICKHOUSE_PASSWORD", "hunter2")]);
     assert!(!format!("{help:?}").contains("hunter2"), "{help:?}");
 }
 
@@ -177,25 +150,13 @@ fn values_come_from_defaults_file_environment_and_flags_in_this_order() {
     let value = serde_json::from_str::<serde_json::Value>(&answer.out).unwrap();
     let setting = |key: &str| {
         let setting = &value["settings"][key];
-        (
-            setting["value"].clone(),
-            setting["origin"].as_str().unwrap().to_owned(),
-        )
+        (setting["value"].clone(), setting["origin"].as_str().unwrap().to_owned())
     };
-    assert_eq!(
-        setting("instance.id"),
-        ("file".into(), "bridge.yaml:1:17".into())
-    );
-    assert_eq!(
-        setting("kafka.group_id"),
-        ("env".into(), "environment KAFKA_GROUP_ID".into())
-    );
+    assert_eq!(setting("instance.id"), ("file".into(), "bridge.yaml:1:17".into()));
+    assert_eq!(setting("kafka.group_id"), ("env".into(), "environment KAFKA_GROUP_ID".into()));
     let brokers = serde_json::json!(["flag:1"]);
     assert_eq!(setting("kafka.brokers"), (brokers, "flag --set".into()));
-    assert_eq!(
-        setting("clickhouse.database"),
-        ("market".into(), "default".into())
-    );
+    assert_eq!(setting("clickhouse.database"), ("market".into(), "default".into()));
 }
 
 #[test]
@@ -204,11 +165,7 @@ fn only_a_named_file_must_be_there() {
     assert_eq!(folder.run(&["config", "show"], &[]).code, Some(0));
     let answer = folder.run(&["config", "show", "--config", "nowhere.yaml"], &[]);
     assert_eq!(answer.code, Some(2));
-    assert!(
-        answer.err.starts_with("error: cannot read nowhere.yaml: "),
-        "{}",
-        answer.err
-    );
+    assert!(answer.err.starts_with("error: cannot read nowhere.yaml: "), "{}", answer.err);
     assert!(answer.err.contains("\nhint: "), "{}", answer.err);
 }
 
@@ -234,29 +191,15 @@ fn wrong_usage_ends_with_exit_code_2_and_help_with_0() {
     let answer = folder.run(&["run", "--set", "kafka.broker=x"], &[]);
     assert_eq!(answer.code, Some(2), "{answer:?}");
     assert!(
-        answer
-            .err
-            .contains("flag --set: kafka.broker: there is no such key"),
+        answer.err.contains("flag --set: kafka.broker: there is no such key"),
         "{}",
         answer.err
     );
 
     let help = folder.run(&["--help"], &[]);
     assert_eq!((help.code, help.err.as_str()), (Some(0), ""));
-    for command in [
-        "run",
-        "init",
-        "check",
-        "load",
-        "clickhouse",
-        "config",
-        "completions",
-    ] {
-        assert!(
-            help.out.contains(&format!("\n  {command} ")),
-            "{command}: {}",
-            help.out
-        );
+    for command in ["run", "init", "check", "load", "clickhouse", "config", "completions"] {
+        assert!(help.out.contains(&format!("\n  {command} ")), "{command}: {}", help.out);
         let answer = folder.run(&[command, "--help"], &[]);
         assert_eq!(answer.code, Some(0));
         assert!(
@@ -283,26 +226,12 @@ fn completions_know_the_commands() {
 #[test]
 fn the_ddl_is_printed_without_any_server() {
     let folder = Folder::new("ddl");
-    let arguments = [
-        "init",
-        "--dry-run",
-        "--set",
-        "clickhouse.database=elsewhere",
-    ];
+    let arguments = ["init", "--dry-run", "--set", "clickhouse.database=elsewhere"];
     let answer = folder.run(&arguments, &[("CLICKHOUSE_URL", "http://127.0.0.1:1")]);
     assert_eq!((answer.code, answer.err.as_str()), (Some(0), ""));
-    assert_eq!(
-        answer.out.matches("CREATE TABLE IF NOT EXISTS").count(),
-        9,
-        "{}",
-        answer.out
-    );
+    assert_eq!(answer.out.matches("CREATE TABLE IF NOT EXISTS").count(), 9, "{}", answer.out);
     assert_eq!(answer.out.matches("ReplacingMergeTree(version)").count(), 9);
-    assert!(
-        answer
-            .out
-            .contains("CREATE DATABASE IF NOT EXISTS `elsewhere`;")
-    );
+    assert!(answer.out.contains("CREATE DATABASE IF NOT EXISTS `elsewhere`;"));
     assert!(!answer.out.contains("market."), "{}", answer.out);
     assert_eq!(answer.out.matches(';').count(), 10);
 }
@@ -310,20 +239,13 @@ fn the_ddl_is_printed_without_any_server() {
 #[test]
 fn colours_are_for_terminals() {
     let folder = Folder::new("colours");
-    let answer = folder.run(
-        &["run", "--config", "nowhere.yaml"],
-        &[("CLICOLOR_FORCE", "1")],
-    );
+    let answer = folder.run(&["run", "--config", "nowhere.yaml"], &[("CLICOLOR_FORCE", "1")]);
     assert!(!answer.err.contains('\x1b'), "{:?}", answer.err);
 }
 
 #[test]
 fn a_reader_that_has_enough_is_no_error() {
-    for arguments in [
-        &["config", "show"][..],
-        &["completions", "bash"],
-        &["init", "--dry-run"],
-    ] {
+    for arguments in [&["config", "show"][..], &["completions", "bash"], &["init", "--dry-run"]] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let output = Command::new(env!("CARGO_BIN_EXE_data-bridge"))

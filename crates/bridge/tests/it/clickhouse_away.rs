@@ -32,10 +32,7 @@ fn an_outage_longer_than_the_poll_interval_costs_neither_partitions_nor_memory()
     let proxy = proxy_to(clickhouse().port());
     let scenario = Scenario::new("clickhouse_away", &clickhouse().url())
         .with(SOON.0, SOON.1)
-        .with(
-            "kafka",
-            "session_timeout_ms: 6000\nmax_poll_interval_ms: 6000",
-        )
+        .with("kafka", "session_timeout_ms: 6000\nmax_poll_interval_ms: 6000")
         .with("backpressure", "{ max_rows: 5000, max_bytes: 16MiB }")
         .through(&proxy);
     scenario.init();
@@ -67,10 +64,7 @@ fn an_outage_longer_than_the_poll_interval_costs_neither_partitions_nor_memory()
         pause(Duration::from_millis(50));
     }
     let retries = bridge.metric("data_bridge_insert_retries_total");
-    println!(
-        "rss {} MiB, {rows} rows, {bytes} bytes, {retries} attempts failed",
-        rss / MIB
-    );
+    println!("rss {} MiB, {rows} rows, {bytes} bytes, {retries} attempts failed", rss / MIB);
     assert!(rss <= 16 * MIB + 64 * MIB, "{rss} bytes resident");
     assert!((4_000..=5_000).contains(&rows), "{rows} rows held");
     assert!(bytes <= 16 * MIB, "{bytes} bytes held");
@@ -88,12 +82,8 @@ fn an_outage_longer_than_the_poll_interval_costs_neither_partitions_nor_memory()
 /// The partitions of an instance.
 fn partitions(bridge: &Instance) -> Vec<String> {
     let status = bridge.status();
-    let of = status["partitions"]
-        .as_array()
-        .map_or(&[][..], Vec::as_slice);
-    of.iter()
-        .map(|of| format!("{}/{}", of["topic"], of["partition"]))
-        .collect()
+    let of = status["partitions"].as_array().map_or(&[][..], Vec::as_slice);
+    of.iter().map(|of| format!("{}/{}", of["topic"], of["partition"])).collect()
 }
 
 #[test]
@@ -109,11 +99,9 @@ fn an_instance_starts_without_clickhouse_and_connects_when_it_comes() {
     println!("{said}");
     let generator = Generator::try_new(scenario.plan(160, 2_000)).unwrap();
     produce(&generator, 0..2_000, Pace::Full);
-    until(PATIENCE, "the partitions", || {
-        match partitions(&bridge).len() {
-            48 => Ok(()),
-            partitions => Err(format!("{partitions}")),
-        }
+    until(PATIENCE, "the partitions", || match partitions(&bridge).len() {
+        48 => Ok(()),
+        partitions => Err(format!("{partitions}")),
     });
     assert_eq!(bridge.get("/healthz").unwrap(), "ok\n");
     proxy.set(Fault::Pass);

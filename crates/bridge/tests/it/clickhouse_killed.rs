@@ -47,10 +47,7 @@ fn a_clickhouse_killed_again_and_again_has_each_event_once() {
     let verdict = scenario.assert_exact(&expected, PATIENCE);
     let raw = verdict.total().raw_rows;
     let retries = bridge.metric("data_bridge_insert_retries_total");
-    println!(
-        "{}; {kills} kills, {retries} retries, {raw} raw rows",
-        verdict.line()
-    );
+    println!("{}; {kills} kills, {retries} retries, {raw} raw rows", verdict.line());
     assert!(kills >= 4, "only {kills} kills");
     assert!(retries > 0, "no insert met a dead server");
     scenario.assert_committed();

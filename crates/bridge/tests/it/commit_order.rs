@@ -32,11 +32,7 @@ impl NoJanuary {
         }
         let mut refused = self.refused.lock().expect("nobody panicked");
         refused.push(request.body.clone());
-        Some(Answer::exception(
-            999,
-            "KEEPER_EXCEPTION",
-            "Session expired",
-        ))
+        Some(Answer::exception(999, "KEEPER_EXCEPTION", "Session expired"))
     }
 
     fn refused(&self) -> Vec<Bytes> {
@@ -67,10 +63,7 @@ fn a_commit_stays_before_a_failed_batch_while_later_ones_succeed() {
     scenario.clickhouse_url = front.url();
     scenario.init();
     let mut plan = scenario.plan(201, 9_000);
-    plan.mix = Mix {
-        bad: 0.002,
-        ..Mix::only(Kind::Tick)
-    };
+    plan.mix = Mix { bad: 0.002, ..Mix::only(Kind::Tick) };
     let generator = Generator::try_new(plan).unwrap();
     let expected = Expected::of(&generator).unwrap();
     let moves = AtomicU64::new(0);
@@ -92,11 +85,7 @@ fn a_commit_stays_before_a_failed_batch_while_later_ones_succeed() {
         begin = end;
         until(PATIENCE, "the messages to be taken", || {
             let status = bridge.status();
-            if status["kafka_messages"] == end {
-                Ok(())
-            } else {
-                Err(status.to_string())
-            }
+            if status["kafka_messages"] == end { Ok(()) } else { Err(status.to_string()) }
         });
     }
     let february = format!(
@@ -124,10 +113,7 @@ fn a_commit_stays_before_a_failed_batch_while_later_ones_succeed() {
     // Killed now, it must begin before January again.
     let held = commits.read();
     bridge.kill();
-    assert!(
-        held.values().sum::<i64>() >= december.values().sum::<i64>(),
-        "{held:?}"
-    );
+    assert!(held.values().sum::<i64>() >= december.values().sum::<i64>(), "{held:?}");
     january.holds.store(false, Ordering::Relaxed);
     let bridge = scenario.start(1);
     finish(&scenario, &[bridge], &expected);
@@ -151,10 +137,7 @@ fn first_of_january(scenario: &Scenario) -> Vec<(i32, i64)> {
     let answer = scenario.query(&query).expect("ClickHouse answers");
     let lines = answer.lines().map(|line| {
         let (partition, first) = line.split_once('\t').expect("two columns");
-        (
-            partition.parse().expect("a number"),
-            first.parse().expect("an offset"),
-        )
+        (partition.parse().expect("a number"), first.parse().expect("an offset"))
     });
     let found: Vec<_> = lines.collect();
     assert_eq!(found.len(), 6, "{answer}");

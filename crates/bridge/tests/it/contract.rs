@@ -125,11 +125,7 @@ impl Peer {
     /// Rows that were taken into `ticks`.
     fn rows(&self) -> u64 {
         match self {
-            Self::Fake(fake) => fake
-                .inserts()
-                .iter()
-                .map(|insert| rows_of(insert) as u64)
-                .sum(),
+            Self::Fake(fake) => fake.inserts().iter().map(|insert| rows_of(insert) as u64).sum(),
             Self::Engine { database } => {
                 let count = format!("SELECT count() FROM `{database}`.ticks FORMAT TabSeparated");
                 let answer = wait_for(self.client().query(&count)).unwrap();
@@ -190,39 +186,19 @@ fn on_the_wire(url: &str, statement: &str, body: Bytes) -> (u16, Option<String>,
 }
 
 fn insert_into(database: &str) -> String {
-    let names: Vec<_> = ticks()
-        .columns
-        .into_iter()
-        .map(|column| column.name)
-        .collect();
-    format!(
-        "INSERT INTO `{database}`.ticks ({}) FORMAT Native",
-        names.join(", ")
-    )
+    let names: Vec<_> = ticks().columns.into_iter().map(|column| column.name).collect();
+    format!("INSERT INTO `{database}`.ticks ({}) FORMAT Native", names.join(", "))
 }
 
 /// A refusal as the bridge reads it, and as it stands on the wire.
 #[track_caller]
 fn assert_refusal(peer: &Peer, failure: &Failure, code: i32, name: &str, verdict: Verdict) {
-    let Failure::Server {
-        code: found,
-        name: called,
-        message,
-    } = failure
-    else {
+    let Failure::Server { code: found, name: called, message } = failure else {
         panic!("{}: {failure}", peer.name())
     };
     assert_eq!((*found, called.as_str()), (code, name), "{}", peer.name());
-    assert!(
-        !message.is_empty() && !message.contains("Code: "),
-        "{}: {message}",
-        peer.name()
-    );
-    assert!(
-        !message.contains(&format!("({name})")),
-        "{}: {message}",
-        peer.name()
-    );
+    assert!(!message.is_empty() && !message.contains("Code: "), "{}: {message}", peer.name());
+    assert!(!message.contains(&format!("({name})")), "{}: {message}", peer.name());
     assert_eq!(failure.verdict(), verdict, "{}", peer.name());
 }
 
@@ -230,19 +206,10 @@ fn assert_refusal(peer: &Peer, failure: &Failure, code: i32, name: &str, verdict
 fn assert_on_the_wire(peer: &Peer, statement: &str, status: u16, code: i32, name: &str) {
     let answer = on_the_wire(&peer.url(), statement, body());
     let (found, header, text) = answer;
-    assert_eq!(
-        (found, header),
-        (status, Some(code.to_string())),
-        "{}: {text}",
-        peer.name()
-    );
+    assert_eq!((found, header), (status, Some(code.to_string())), "{}: {text}", peer.name());
     let begin = format!("Code: {code}. DB::Exception: ");
     assert!(text.starts_with(&begin), "{}: {text}", peer.name());
-    assert!(
-        text.contains(&format!("({name})")),
-        "{}: {text}",
-        peer.name()
-    );
+    assert!(text.contains(&format!("({name})")), "{}: {text}", peer.name());
 }
 
 #[test]
@@ -270,13 +237,7 @@ fn an_insert_into_an_unknown_table_is_refused_by_404_and_code_60() {
         peer.suffer(&Trouble::NoTable);
         let failure = wait_for(peer.client().insert(&ticks(), body())).unwrap_err();
         assert_refusal(&peer, &failure, 60, "UNKNOWN_TABLE", Verdict::Pause);
-        assert_on_the_wire(
-            &peer,
-            &insert_into(peer.database()),
-            404,
-            60,
-            "UNKNOWN_TABLE",
-        );
+        assert_on_the_wire(&peer, &insert_into(peer.database()), 404, 60, "UNKNOWN_TABLE");
     }
 }
 
@@ -286,13 +247,7 @@ fn an_insert_into_an_unknown_database_is_refused_by_404_and_code_81() {
         peer.suffer(&Trouble::NoDatabase);
         let failure = wait_for(peer.client().insert(&ticks(), body())).unwrap_err();
         assert_refusal(&peer, &failure, 81, "UNKNOWN_DATABASE", Verdict::Pause);
-        assert_on_the_wire(
-            &peer,
-            &insert_into(peer.database()),
-            404,
-            81,
-            "UNKNOWN_DATABASE",
-        );
+        assert_on_the_wire(&peer, &insert_into(peer.database()), 404, 81, "UNKNOWN_DATABASE");
     }
 }
 
@@ -311,20 +266,8 @@ fn a_row_that_a_constraint_refuses_is_refused_by_code_469_and_none_is_there() {
     for peer in Peer::both("constraint") {
         peer.suffer(&Trouble::Constraint);
         let failure = wait_for(peer.client().insert(&ticks(), body())).unwrap_err();
-        assert_refusal(
-            &peer,
-            &failure,
-            469,
-            "VIOLATED_CONSTRAINT",
-            Verdict::Isolate,
-        );
-        assert_on_the_wire(
-            &peer,
-            &insert_into(peer.database()),
-            500,
-            469,
-            "VIOLATED_CONSTRAINT",
-        );
+        assert_refusal(&peer, &failure, 469, "VIOLATED_CONSTRAINT", Verdict::Isolate);
+        assert_on_the_wire(&peer, &insert_into(peer.database()), 500, 469, "VIOLATED_CONSTRAINT");
         if let Peer::Engine { .. } = peer {
             assert_eq!(peer.rows(), 0, "a refused insert is refused as a whole");
         }
@@ -373,27 +316,14 @@ fn a_wrong_password_is_refused_by_403_and_code_516() {
         let refusal = "default: Authentication failed: password is incorrect";
         (!known).then(|| Answer::exception(516, "AUTHENTICATION_FAILED", refusal))
     });
-    let engine = Peer::Engine {
-        database: "system".to_owned(),
-    };
+    let engine = Peer::Engine { database: "system".to_owned() };
     for (peer, url) in [(&Peer::Fake(fake), None), (&engine, Some(locked().url()))] {
         let url = url.unwrap_or_else(|| peer.url());
         let failure = wait_for(client(&url, peer.database(), "wrong").query("SELECT 1"));
         let refused = (516, "AUTHENTICATION_FAILED");
-        assert_refusal(
-            peer,
-            &failure.unwrap_err(),
-            refused.0,
-            refused.1,
-            Verdict::Pause,
-        );
+        assert_refusal(peer, &failure.unwrap_err(), refused.0, refused.1, Verdict::Pause);
         let (status, code, _) = on_the_wire(&url, "SELECT 1", Bytes::new());
-        assert_eq!(
-            (status, code.as_deref()),
-            (403, Some("516")),
-            "{}",
-            peer.name()
-        );
+        assert_eq!((status, code.as_deref()), (403, Some("516")), "{}", peer.name());
         let allowed = wait_for(client(&url, peer.database(), PASSWORD).query("SELECT 1"));
         assert!(allowed.is_ok(), "{}: {allowed:?}", peer.name());
     }
@@ -403,11 +333,7 @@ fn a_wrong_password_is_refused_by_403_and_code_516() {
 fn tables_are_described_alike_and_found_as_they_must_be() {
     let [fake, engine] = Peer::both("describe");
     for table in Catalog::shipped().tables() {
-        let of = |peer: &Peer| {
-            wait_for(describe(&peer.client(), &table.name))
-                .unwrap()
-                .unwrap()
-        };
+        let of = |peer: &Peer| wait_for(describe(&peer.client(), &table.name)).unwrap().unwrap();
         let (told, real) = (of(&fake), of(&engine));
         assert_eq!(told.columns, real.columns, "{}", table.name);
         assert_eq!(told.sorting_key, real.sorting_key, "{}", table.name);
@@ -415,9 +341,7 @@ fn tables_are_described_alike_and_found_as_they_must_be() {
         assert_eq!(told.engine_full, real.engine_full, "{}", table.name);
         for peer in [&fake, &engine] {
             let found = wait_for(look_at(&peer.client(), table)).unwrap();
-            let well = Found::Table {
-                mismatches: Vec::new(),
-            };
+            let well = Found::Table { mismatches: Vec::new() };
             assert_eq!(found, well, "{}", peer.name());
         }
     }
@@ -442,11 +366,5 @@ fn an_error_in_the_middle_of_a_200_answer_is_an_error() {
     });
     let peer = Peer::Fake(fake);
     let failure = wait_for(peer.client().insert(&ticks(), body())).unwrap_err();
-    assert_refusal(
-        &peer,
-        &failure,
-        241,
-        "MEMORY_LIMIT_EXCEEDED",
-        Verdict::Split,
-    );
+    assert_refusal(&peer, &failure, 241, "MEMORY_LIMIT_EXCEEDED", Verdict::Split);
 }

@@ -40,17 +40,10 @@ fn assert_gap(what: &str, limit: Duration, mut measure: impl FnMut() -> Duration
 }
 
 fn scenario_flows(scenario: &Scenario) {
-    let query = format!(
-        "SELECT uniqExact(origin) FROM {}.ticks",
-        scenario.database()
-    );
+    let query = format!("SELECT uniqExact(origin) FROM {}.ticks", scenario.database());
     until(PATIENCE, "rows of all partitions", || {
         let found = scenario.query(&query)?;
-        if found.trim() == "6" {
-            Ok(())
-        } else {
-            Err(found)
-        }
+        if found.trim() == "6" { Ok(()) } else { Err(found) }
     });
 }
 

@@ -12,14 +12,8 @@ pub(crate) fn fake_with_tables() -> FakeClickHouse {
     let fake = wait_for(FakeClickHouse::start()).expect("a port is free");
     for table in Catalog::shipped().tables() {
         // As the bridge asks for one table.
-        fake.program(
-            &format!("name = '{}'", table.name),
-            Answer::Text(keys(table)),
-        );
-        fake.program(
-            &format!("table = '{}'", table.name),
-            Answer::Text(columns(table)),
-        );
+        fake.program(&format!("name = '{}'", table.name), Answer::Text(keys(table)));
+        fake.program(&format!("table = '{}'", table.name), Answer::Text(columns(table)));
     }
     fake
 }
@@ -31,11 +25,7 @@ fn keys(table: &Table) -> String {
         several => several.join(", "),
     };
     let order = sort_key.trim_matches(['(', ')']);
-    let partition = table
-        .partition
-        .as_ref()
-        .expect("shipped tables have one")
-        .to_string();
+    let partition = table.partition.as_ref().expect("shipped tables have one").to_string();
     format!(
         "ReplacingMergeTree(version) PARTITION BY {partition} ORDER BY ({order}) \
          SETTINGS non_replicated_deduplication_window = 0, index_granularity = 8192\

@@ -22,10 +22,7 @@ const MOST_RSS: u64 = (256 + 64) << 20;
 /// a planted bad one, so each offset leads to a row of its own.
 pub(crate) fn ticks(scenario: &Scenario, seed: u64, messages: u64) -> Generator {
     let mut plan = scenario.plan(seed, messages);
-    plan.mix = Mix {
-        bad: 0.002,
-        ..Mix::only(Kind::Tick)
-    };
+    plan.mix = Mix { bad: 0.002, ..Mix::only(Kind::Tick) };
     (plan.events_from_ms, plan.events_to_ms) = (JANUARY_MS, FEBRUARY_MS);
     Generator::try_new(plan).expect("the plan can be carried out")
 }
@@ -136,12 +133,8 @@ impl<'a> Commits<'a> {
         let committed = self.read();
         for (partition, now) in &committed {
             let before = self.committed.get(partition).copied().unwrap_or(0);
-            assert!(
-                *now >= before,
-                "partition {partition}: committed {before}, then {now}"
-            );
-            self.moves
-                .fetch_add(u64::from(*now > before), Ordering::Relaxed);
+            assert!(*now >= before, "partition {partition}: committed {before}, then {now}");
+            self.moves.fetch_add(u64::from(*now > before), Ordering::Relaxed);
         }
         let durable = self.durable_before(&committed);
         for (partition, committed) in &committed {
@@ -189,14 +182,8 @@ struct Seen {
 
 impl<'a> Gaps<'a> {
     pub(crate) fn of(scenario: &'a Scenario) -> Self {
-        let state = Seen {
-            newest: BTreeMap::new(),
-            longest: Duration::ZERO,
-        };
-        Self {
-            scenario,
-            state: std::sync::Mutex::new(state),
-        }
+        let state = Seen { newest: BTreeMap::new(), longest: Duration::ZERO };
+        Self { scenario, state: std::sync::Mutex::new(state) }
     }
 
     /// Looks for new rows.
@@ -204,10 +191,7 @@ impl<'a> Gaps<'a> {
         let newest = self.newest();
         let now = Instant::now();
         let mut guard = self.state.lock().expect("nobody panicked");
-        let Seen {
-            newest: seen,
-            longest,
-        } = &mut *guard;
+        let Seen { newest: seen, longest } = &mut *guard;
         for (partition, position) in newest {
             let (before, at) = seen.entry(partition).or_insert((position, now));
             *longest = (*longest).max(now - *at);
@@ -262,11 +246,7 @@ impl<'a> Gaps<'a> {
 pub(crate) fn wait_shares(bridges: &[&Instance], shares: &[usize]) {
     until(PATIENCE, &format!("{shares:?} partitions"), || {
         let found: Vec<_> = bridges.iter().map(|bridge| share(bridge)).collect();
-        if found == shares {
-            Ok(())
-        } else {
-            Err(format!("{found:?}"))
-        }
+        if found == shares { Ok(()) } else { Err(format!("{found:?}")) }
     });
 }
 

@@ -47,17 +47,11 @@ fn pass(port: u16, request: &Request) -> io::Result<Answer> {
     let (head, body) = answer
         .split_once("\r\n\r\n")
         .ok_or_else(|| io::Error::other("an answer without an end of its head"))?;
-    let status = head
-        .split(' ')
-        .nth(1)
-        .and_then(|status| status.parse().ok());
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
     let body = body.to_owned();
     Ok(match status {
         Some(200) => Answer::Text(body),
-        status => Answer::Http {
-            status: status.unwrap_or(502),
-            body,
-        },
+        status => Answer::Http { status: status.unwrap_or(502), body },
     })
 }
 

@@ -66,19 +66,13 @@ fn members_join_and_leave(topic: &str, config: &Config) {
     };
     more_flow("the first reads");
     let second = Member::join("b", config, &board);
-    board.wait("half each", |view| {
-        (view.held("a"), view.held("b")) == (3, 3)
-    });
+    board.wait("half each", |view| (view.held("a"), view.held("b")) == (3, 3));
     more_flow("two read");
     let third = Member::join("c", config, &board);
-    board.wait("a third each", |view| {
-        ["a", "b", "c"].map(|member| view.held(member)) == [2, 2, 2]
-    });
+    board.wait("a third each", |view| ["a", "b", "c"].map(|member| view.held(member)) == [2, 2, 2]);
     more_flow("three read");
     leave(&board, second, "b");
-    board.wait("half each again", |view| {
-        (view.held("a"), view.held("c")) == (3, 3)
-    });
+    board.wait("half each again", |view| (view.held("a"), view.held("c")) == (3, 3));
     more_flow("two read again");
     leave(&board, first, "a");
     board.wait("the last has all", |view| view.held("c") == 6);
@@ -86,21 +80,13 @@ fn members_join_and_leave(topic: &str, config: &Config) {
 
     stop.store(true, Ordering::Relaxed);
     let sent = load.join().expect("the load did not panic");
-    board.wait("all are read", |view| {
-        view.values(topic).len() == sent as usize
-    });
-    board.wait("no lag is left", |view| {
-        view.status("c").lanes.iter().all(|lane| lane.lag == 0)
-    });
+    board.wait("all are read", |view| view.values(topic).len() == sent as usize);
+    board.wait("no lag is left", |view| view.status("c").lanes.iter().all(|lane| lane.lag == 0));
     let group = &config.kafka.group_id;
     for partition in 0..PARTITIONS {
         let offsets = board.look(|view| view.offsets(topic, partition));
         let end = u64::from(sent / 6);
-        assert_eq!(
-            offsets,
-            (0..end).collect::<Vec<_>>(),
-            "{topic}:{partition}: once, in order"
-        );
+        assert_eq!(offsets, (0..end).collect::<Vec<_>>(), "{topic}:{partition}: once, in order");
         let (commit, _) = committed(group, topic, partition).expect("it is committed");
         assert_eq!(commit.cast_unsigned(), end);
     }
@@ -108,11 +94,7 @@ fn members_join_and_leave(topic: &str, config: &Config) {
         assert_eq!(view.lost, 0);
         // Under the cooperative protocol members commit while the generation changes.
         let may_be_refused = config.kafka.assignor == Assignor::CooperativeSticky;
-        assert!(
-            may_be_refused || view.refused.is_empty(),
-            "{:?}",
-            view.refused
-        );
+        assert!(may_be_refused || view.refused.is_empty(), "{:?}", view.refused);
     });
     third.close();
 }
@@ -122,28 +104,23 @@ fn leave(board: &Board, member: Member, name: &str) {
     member.pause();
     board.wait("what was handed out is committed", |view| {
         let lanes = &view.status(name).lanes;
-        lanes
-            .iter()
-            .all(|lane| lane.paused && lane.next == lane.committed)
+        lanes.iter().all(|lane| lane.paused && lane.next == lane.committed)
     });
     member.close();
 }
 
 #[test]
 fn a_member_that_leaves_is_replaced_at_once() {
-    for (topic, protocol) in [
-        ("leave-classic", GroupProtocol::Classic),
-        ("leave-consumer", GroupProtocol::Consumer),
-    ] {
+    for (topic, protocol) in
+        [("leave-classic", GroupProtocol::Classic), ("leave-consumer", GroupProtocol::Consumer)]
+    {
         make_topic(topic, PARTITIONS);
         let mut config = config(&[topic]);
         config.kafka.group_protocol = protocol;
         let board = Arc::new(Board::default());
         let first = Member::join("a", &config, &board);
         let second = Member::join("b", &config, &board);
-        board.wait("half each", |view| {
-            (view.held("a"), view.held("b")) == (3, 3)
-        });
+        board.wait("half each", |view| (view.held("a"), view.held("b")) == (3, 3));
         let begin = Instant::now();
         first.close();
         let closed = begin.elapsed();
@@ -155,10 +132,7 @@ fn a_member_that_leaves_is_replaced_at_once() {
             GroupProtocol::Classic => Duration::from_secs(2),
             GroupProtocol::Consumer => Duration::from_secs(7),
         };
-        assert!(
-            closed < Duration::from_secs(1) && taken < limit,
-            "{topic}: {taken:?}"
-        );
+        assert!(closed < Duration::from_secs(1) && taken < limit, "{topic}: {taken:?}");
         second.close();
     }
 }
@@ -184,9 +158,7 @@ fn a_member_leaves_while_it_is_asked_to_give_partitions_back() {
     let closed = begin.elapsed();
     assert!(closed < Duration::from_secs(2), "{closed:?}");
     board.wait("the second has all", |view| view.held("b") == 6);
-    board.wait("it reads what was not committed", |view| {
-        view.records.len() == 20
-    });
+    board.wait("it reads what was not committed", |view| view.records.len() == 20);
     second.close();
 }
 
@@ -202,9 +174,7 @@ fn what_a_silent_member_had_is_lost_to_it() {
     let board = Arc::new(Board::default());
     let first = Member::join("a", &config, &board);
     let second = Member::join("b", &config, &board);
-    board.wait("half each", |view| {
-        (view.held("a"), view.held("b")) == (3, 3)
-    });
+    board.wait("half each", |view| (view.held("a"), view.held("b")) == (3, 3));
     let thaw = first.freeze();
     board.wait("the second has all", |view| view.held("b") == 6);
     let sends = Sends::new();
@@ -214,16 +184,10 @@ fn what_a_silent_member_had_is_lost_to_it() {
     board.wait("all are read", |view| view.records.len() == 600);
     drop(thaw);
     board.wait("the first has lost its own", |view| view.lost >= 3);
-    board.wait("and comes back", |view| {
-        (view.held("a"), view.held("b")) == (3, 3)
-    });
+    board.wait("and comes back", |view| (view.held("a"), view.held("b")) == (3, 3));
     for partition in 0..PARTITIONS {
         let offsets = board.look(|view| view.offsets("zombie", partition));
-        assert_eq!(
-            offsets,
-            (0..100).collect::<Vec<_>>(),
-            "partition {partition}"
-        );
+        assert_eq!(offsets, (0..100).collect::<Vec<_>>(), "partition {partition}");
     }
     first.close();
     second.close();
@@ -251,26 +215,16 @@ fn pauses_leave_no_hole_and_no_repeat() {
         sends.these(topic, 0, begin..begin + 2_000);
         sends.these(topic, 1, begin..begin + 2_000);
     }
-    board.wait("enough is read while it toggles", |view| {
-        view.records.len() > 5_000
-    });
+    board.wait("enough is read while it toggles", |view| view.records.len() > 5_000);
     // A second member: rebalances pause all partitions as well.
     manners.toggle_every = Some(2);
     let other = Member::join_as("b", &config, &board, no_rows(), manners);
-    board.wait("one each", |view| {
-        (view.held("a"), view.held("b")) == (1, 1)
-    });
-    board.wait("all are read", |view| {
-        view.records.len() >= 2 * RECORDS as usize
-    });
+    board.wait("one each", |view| (view.held("a"), view.held("b")) == (1, 1));
+    board.wait("all are read", |view| view.records.len() >= 2 * RECORDS as usize);
     for partition in 0..2 {
         let offsets = board.look(|view| view.offsets(topic, partition));
         let expected = (0..u64::from(RECORDS)).collect::<Vec<_>>();
-        assert!(
-            offsets == expected,
-            "partition {partition}: {} records",
-            offsets.len()
-        );
+        assert!(offsets == expected, "partition {partition}: {} records", offsets.len());
     }
     toggling.close();
     other.close();
@@ -289,9 +243,7 @@ fn a_partition_that_was_paused_flows_when_it_is_assigned_anew() {
     let member = Member::join("a", &config, &board);
     board.wait("it has the partition", |view| view.held("a") == 1);
     member.pause();
-    board.wait("it is paused", |view| {
-        view.status("a").lanes.iter().all(|lane| lane.paused)
-    });
+    board.wait("it is paused", |view| view.status("a").lanes.iter().all(|lane| lane.paused));
     // It is lost by silence, and resumed while there is no lane.
     let thaw = member.freeze();
     let sends = Sends::new();
@@ -320,9 +272,7 @@ fn a_static_id_used_twice_is_fatal_and_names_the_id() {
     let other_board = Arc::new(Board::default());
     let second = Member::join("same", &config, &other_board);
     other_board.wait("the second has it", |view| view.held("same") == 1);
-    board.wait("the first is fenced", |view| {
-        view.members["same"].fatal.is_some()
-    });
+    board.wait("the first is fenced", |view| view.members["same"].fatal.is_some());
     let id = "group-fenced-same".to_owned();
     let fatal = board.look(|view| view.members["same"].fatal.clone());
     assert_eq!(fatal, Some(SourceError::Fenced { id }));
@@ -362,9 +312,7 @@ fn a_broker_that_is_away_is_named_and_found_when_it_comes() {
     late.restart().unwrap();
     board.wait("it is found again", |view| view.status("a").connected);
     sends.these("late", 0, 10..20);
-    board.wait("it flows on", |view| {
-        view.offsets("late", 0) == (0..20).collect::<Vec<_>>()
-    });
+    board.wait("it flows on", |view| view.offsets("late", 0) == (0..20).collect::<Vec<_>>());
     let group = BTreeMap::from([("a", member)]);
     for (_, member) in group {
         member.close();

@@ -50,32 +50,23 @@ pub(crate) struct MemberView {
 impl View {
     /// How many partitions the member has.
     pub(crate) fn held(&self, member: &str) -> usize {
-        self.members
-            .get(member)
-            .map_or(0, |member| member.lanes.len())
+        self.members.get(member).map_or(0, |member| member.lanes.len())
     }
 
     pub(crate) fn status(&self, member: &str) -> SourceStatus {
         let member = self.members.get(member);
-        member
-            .map(|member| member.status.clone())
-            .unwrap_or_default()
+        member.map(|member| member.status.clone()).unwrap_or_default()
     }
 
     /// Offsets of one partition in the order they were handed out.
     pub(crate) fn offsets(&self, topic: &str, partition: i32) -> Vec<u64> {
-        let of_partition = self
-            .records
-            .iter()
-            .filter(|(_, place, ..)| place.0 == topic && place.1 == partition);
+        let of_partition =
+            self.records.iter().filter(|(_, place, ..)| place.0 == topic && place.1 == partition);
         of_partition.map(|(_, _, offset, _)| *offset).collect()
     }
 
     pub(crate) fn values(&self, topic: &str) -> BTreeSet<String> {
-        let of_topic = self
-            .records
-            .iter()
-            .filter(|(_, place, ..)| place.0 == topic);
+        let of_topic = self.records.iter().filter(|(_, place, ..)| place.0 == topic);
         of_topic.map(|(.., value)| value.clone()).collect()
     }
 }
@@ -91,13 +82,7 @@ impl Board {
         let mut view = self.view();
         while !is_so(&view) {
             let left = until.saturating_duration_since(Instant::now());
-            let View {
-                starts,
-                lost,
-                refused,
-                members,
-                records,
-            } = &*view;
+            let View { starts, lost, refused, members, records } = &*view;
             assert!(
                 left > Duration::ZERO,
                 "{what}: never\n{} records, starts {starts:?}, lost {lost}, refused {refused:?}\n{members:#?}",
@@ -153,12 +138,7 @@ pub(crate) struct Manners {
 
 impl Default for Manners {
     fn default() -> Self {
-        Self {
-            commits: true,
-            toggle_every: None,
-            batch: 5_000,
-            wait: Duration::from_millis(50),
-        }
+        Self { commits: true, toggle_every: None, batch: 5_000, wait: Duration::from_millis(50) }
     }
 }
 
@@ -193,11 +173,7 @@ impl Member {
             manners,
         };
         let thread = thread::spawn(move || driver.run(&inbox));
-        Self {
-            orders,
-            waker,
-            thread: Some(thread),
-        }
+        Self { orders, waker, thread: Some(thread) }
     }
 
     pub(crate) fn pause(&self) {
@@ -303,12 +279,7 @@ impl Driver {
     fn take(&mut self, event: Event) {
         let name = self.name.clone();
         match event {
-            Event::Assigned {
-                lane,
-                topic,
-                partition,
-                start,
-            } => {
+            Event::Assigned { lane, topic, partition, start } => {
                 self.next.insert(lane, start);
                 self.committed.insert(lane, start);
                 if self.is_paused {
@@ -317,11 +288,7 @@ impl Driver {
                 self.board.change(|view| {
                     let place = (topic, partition);
                     view.starts.push((name.clone(), place.clone(), start.0));
-                    view.members
-                        .entry(name)
-                        .or_default()
-                        .lanes
-                        .insert(lane, place);
+                    view.members.entry(name).or_default().lanes.insert(lane, place);
                 });
             }
             Event::Fetched { lane, arena, next } => {

@@ -25,10 +25,7 @@ fn nothing_produced_after_the_first_start_is_skipped() {
     let sends = Sends::new();
     sends.these(topic, 0, 0..10);
     let board = Arc::new(Board::default());
-    let silent = Manners {
-        commits: false,
-        ..Manners::default()
-    };
+    let silent = Manners { commits: false, ..Manners::default() };
     let first = Member::join_as("a", &config, &board, no_rows(), silent);
     board.wait("it has the partition", |view| view.held("a") == 1);
     assert_eq!(board.look(|view| view.starts[0].2), 10, "at the end");
@@ -37,13 +34,8 @@ fn nothing_produced_after_the_first_start_is_skipped() {
     first.crash();
     sends.these(topic, 0, 10..20);
     let second = Member::join("b", &config, &board);
-    board.wait("all since the start are read", |view| {
-        view.values(topic).len() == 10
-    });
-    assert_eq!(
-        board.look(|view| view.offsets(topic, 0)),
-        (10..20).collect::<Vec<_>>()
-    );
+    board.wait("all since the start are read", |view| view.values(topic).len() == 10);
+    assert_eq!(board.look(|view| view.offsets(topic, 0)), (10..20).collect::<Vec<_>>());
     second.close();
 }
 
@@ -58,9 +50,7 @@ fn earliest_starts_at_the_beginning() {
     delete_records(topic, 0, 3);
     let board = Arc::new(Board::default());
     let member = Member::join("a", &config, &board);
-    board.wait("all are read", |view| {
-        view.offsets(topic, 0) == (3..10).collect::<Vec<_>>()
-    });
+    board.wait("all are read", |view| view.offsets(topic, 0) == (3..10).collect::<Vec<_>>());
     board.look(|view| assert!(view.status("a").lost_ranges.is_empty()));
     member.close();
 }
@@ -85,10 +75,7 @@ fn an_added_partition_is_read_from_its_beginning() {
         let offsets = board.look(|view| view.offsets(topic, partition));
         assert_eq!(offsets, (0..10).collect::<Vec<_>>());
         let (_, mark) = committed(&config.kafka.group_id, topic, partition).unwrap();
-        assert!(
-            mark.ends_with(";1;0"),
-            "first seen with one partition: {mark}"
-        );
+        assert!(mark.ends_with(";1;0"), "first seen with one partition: {mark}");
     }
     first.close();
     // Also while nobody is there to see it.
@@ -96,9 +83,7 @@ fn an_added_partition_is_read_from_its_beginning() {
     let sends = Sends::new();
     sends.these(topic, 3, 0..10);
     let second = Member::join("b", &config, &board);
-    board.wait("the fourth is read", |view| {
-        view.offsets(topic, 3).len() == 10
-    });
+    board.wait("the fourth is read", |view| view.offsets(topic, 3).len() == 10);
     second.close();
 }
 
@@ -115,16 +100,10 @@ fn every_commit_carries_the_mark() {
     let group = &config.kafka.group_id;
     let (offset, first) = committed(group, topic, 0).unwrap();
     assert_eq!(offset, 7);
-    assert!(
-        first.starts_with("b1;") && first.ends_with(";2;7"),
-        "{first}"
-    );
+    assert!(first.starts_with("b1;") && first.ends_with(";2;7"), "{first}");
     sends.these(topic, 0, 7..20);
     board.wait("all are committed", |view| {
-        view.status("a")
-            .lanes
-            .iter()
-            .any(|lane| lane.committed.0 == 20)
+        view.status("a").lanes.iter().any(|lane| lane.committed.0 == 20)
     });
     let (offset, second) = committed(group, topic, 0).unwrap();
     assert_eq!((offset, second), (20, first), "it began where it began");
@@ -133,10 +112,7 @@ fn every_commit_carries_the_mark() {
     let again = Member::join("b", &config, &board);
     board.wait("it goes on", |view| view.held("b") == 2);
     let starts = board.look(|view| view.starts.clone());
-    assert!(
-        starts.contains(&("b".into(), (topic.into(), 0), 20)),
-        "{starts:?}"
-    );
+    assert!(starts.contains(&("b".into(), (topic.into(), 0), 20)), "{starts:?}");
     again.close();
 }
 
@@ -150,9 +126,7 @@ fn a_commit_of_the_previous_service_is_gone_on_from() {
     commit_as_another(&config.kafka.group_id, topic, 4, "");
     let board = Arc::new(Board::default());
     let member = Member::join("a", &config, &board);
-    board.wait("the rest is read", |view| {
-        view.offsets(topic, 0) == (4..10).collect::<Vec<_>>()
-    });
+    board.wait("the rest is read", |view| view.offsets(topic, 0) == (4..10).collect::<Vec<_>>());
     let (_, mark) = committed(&config.kafka.group_id, topic, 0).unwrap();
     assert!(mark.ends_with(";1;4"), "{mark}");
     member.close();
@@ -187,10 +161,7 @@ fn what_retention_deleted_before_the_start_is_named() {
     delete_records(topic, 0, 60);
     let second = Member::join("b", &config, &board);
     board.wait("the rest is read", |view| view.records.len() == 40);
-    assert_eq!(
-        board.look(|view| view.offsets(topic, 0)),
-        (60..100).collect::<Vec<_>>()
-    );
+    assert_eq!(board.look(|view| view.offsets(topic, 0)), (60..100).collect::<Vec<_>>());
     let lost = board.look(|view| view.status("b").lost_ranges);
     assert_eq!(lost.len(), 1);
     assert_eq!((lost[0].partition, lost[0].offsets.clone()), (0, 0..60));
@@ -210,9 +181,7 @@ fn what_retention_deletes_under_a_reader_is_named() {
     sends.these(topic, 0, 0..10);
     board.wait("the first are read", |view| view.records.len() == 10);
     member.pause();
-    board.wait("it is paused", |view| {
-        view.status("a").lanes.iter().all(|lane| lane.paused)
-    });
+    board.wait("it is paused", |view| view.status("a").lanes.iter().all(|lane| lane.paused));
     sends.these(topic, 0, 10..100);
     delete_records(topic, 0, 60);
     member.resume();
@@ -223,9 +192,7 @@ fn what_retention_deletes_under_a_reader_is_named() {
     assert_eq!((lost.len(), lost[0].offsets.clone()), (1, 10..60));
     // The other partition was not touched by it.
     sends.these(topic, 1, 0..10);
-    board.wait("the other flows", |view| {
-        view.offsets(topic, 1) == (0..10).collect::<Vec<_>>()
-    });
+    board.wait("the other flows", |view| view.offsets(topic, 1) == (0..10).collect::<Vec<_>>());
     board.look(|view| assert_eq!(view.starts.len(), 2, "the lane is the same"));
     member.close();
 }
@@ -242,17 +209,12 @@ fn what_retention_deletes_under_a_cooperative_reader_is_named() {
     let member = Member::join("a", &config, &board);
     board.wait("it has both", |view| view.held("a") == 2);
     member.pause();
-    board.wait("it is paused", |view| {
-        view.status("a").lanes.iter().all(|lane| lane.paused)
-    });
+    board.wait("it is paused", |view| view.status("a").lanes.iter().all(|lane| lane.paused));
     sends.these(topic, 0, 0..100);
     delete_records(topic, 0, 60);
     member.resume();
     board.wait("the rest is read", |view| view.records.len() == 40);
-    assert_eq!(
-        board.look(|view| view.offsets(topic, 0)),
-        (60..100).collect::<Vec<_>>()
-    );
+    assert_eq!(board.look(|view| view.offsets(topic, 0)), (60..100).collect::<Vec<_>>());
     assert_eq!(board.look(|view| view.status("a").lost_ranges.len()), 1);
     member.close();
 }
@@ -269,9 +231,7 @@ fn a_commit_of_another_topic_of_that_name_does_not_count() {
     commit_as_another(group, topic, 10, "b1;AAAAAAAAAAAAAAAAAAAAAA;1;0");
     let board = Arc::new(Board::default());
     let member = Member::join("a", &config, &board);
-    board.wait("all are read", |view| {
-        view.offsets(topic, 0) == (0..30).collect::<Vec<_>>()
-    });
+    board.wait("all are read", |view| view.offsets(topic, 0) == (0..30).collect::<Vec<_>>());
     board.look(|view| assert_eq!(view.status("a").made_anew, 1));
     let (_, mark) = committed(group, topic, 0).unwrap();
     assert!(!mark.contains("AAAAAA") && mark.ends_with(";1;0"), "{mark}");
@@ -300,9 +260,7 @@ fn a_topic_made_anew_while_nobody_looks_starts_at_its_beginning() {
     sends.these(topic, 0, 100..130);
     let rows = Arc::new(|_: &str| Some(true));
     let second = Member::join_as("b", &config, &board, rows, Manners::default());
-    board.wait("all of the new are read", |view| {
-        view.values(topic).len() == 40
-    });
+    board.wait("all of the new are read", |view| view.values(topic).len() == 40);
     let starts = board.look(|view| view.starts.clone());
     assert_eq!(starts[1], ("b".into(), (topic.into(), 0), 0));
     second.close();
@@ -323,19 +281,10 @@ fn a_topic_made_anew_under_a_reader_starts_at_its_beginning() {
     make_topic(topic, 1);
     let sends = Sends::new();
     sends.these(topic, 0, 100..130);
-    board.wait("all of the new are read", |view| {
-        view.values(topic).len() == 40
-    });
+    board.wait("all of the new are read", |view| view.values(topic).len() == 40);
     board.look(|view| {
-        let new = view
-            .records
-            .iter()
-            .filter(|(_, _, _, value)| value.len() == 3);
-        assert_eq!(
-            new.map(|record| record.2).min(),
-            Some(0),
-            "from its beginning"
-        );
+        let new = view.records.iter().filter(|(_, _, _, value)| value.len() == 3);
+        assert_eq!(new.map(|record| record.2).min(), Some(0), "from its beginning");
     });
     member.close();
 }
@@ -370,15 +319,11 @@ fn a_transactional_topic_is_committed_to_its_end() {
             producer.commit_transaction(PATIENCE).unwrap();
         }
     }
-    board.wait("the committed ones are read", |view| {
-        view.records.len() == 70
-    });
+    board.wait("the committed ones are read", |view| view.records.len() == 70);
     let end = 10 * 11;
     board.wait("nothing is left", |view| {
         let lanes = view.status("a").lanes;
-        lanes
-            .iter()
-            .all(|lane| lane.lag == 0 && lane.committed.0 == end)
+        lanes.iter().all(|lane| lane.lag == 0 && lane.committed.0 == end)
     });
     // An aborted end, too.
     producer.begin_transaction().unwrap();
@@ -388,17 +333,11 @@ fn a_transactional_topic_is_committed_to_its_end() {
     producer.abort_transaction(PATIENCE).unwrap();
     board.wait("nothing is left", |view| {
         let lanes = view.status("a").lanes;
-        lanes
-            .iter()
-            .all(|lane| lane.lag == 0 && lane.committed.0 == end + 2)
+        lanes.iter().all(|lane| lane.lag == 0 && lane.committed.0 == end + 2)
     });
     board.look(|view| {
         assert_eq!(view.records.len(), 70);
-        assert!(
-            view.records
-                .iter()
-                .all(|(.., value)| !value.starts_with("2-"))
-        );
+        assert!(view.records.iter().all(|(.., value)| !value.starts_with("2-")));
     });
     member.close();
 }

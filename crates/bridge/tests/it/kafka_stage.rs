@@ -44,16 +44,11 @@ pub(crate) fn start_broker(name: &str, port: Option<u16>) -> Kafka {
 
 /// The defaults, for these topics of the shared broker, and a group named after the first.
 pub(crate) fn config(topics: &[&str]) -> Config {
-    let environment = Environment {
-        host_name: "test".into(),
-        ..Environment::default()
-    };
+    let environment = Environment { host_name: "test".into(), ..Environment::default() };
     let mut config = Config::from_defaults(&environment);
     config.kafka.brokers = broker().bootstrap();
     config.kafka.group_id = format!("group-{}", topics[0]);
-    let routed = topics
-        .iter()
-        .map(|topic| ((*topic).to_owned(), "ticks".to_owned()));
+    let routed = topics.iter().map(|topic| ((*topic).to_owned(), "ticks".to_owned()));
     config.kafka.topics = routed.collect();
     // Added partitions and new topics are found within this time instead of 10 s.
     let refresh = Secret::new("500");
@@ -87,9 +82,7 @@ impl Sends {
     }
 
     pub(crate) fn one(&self, topic: &str, partition: i32, value: &str) {
-        let mut record = BaseRecord::<(), str>::to(topic)
-            .partition(partition)
-            .payload(value);
+        let mut record = BaseRecord::<(), str>::to(topic).partition(partition).payload(value);
         while let Err((error, refused)) = self.0.send(record) {
             assert!(error.to_string().contains("Queue full"), "{error}");
             self.flush();
@@ -111,9 +104,7 @@ impl Sends {
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(future)
 }
 
@@ -122,9 +113,7 @@ fn admin() -> AdminClient<DefaultClientContext> {
 }
 
 fn options() -> AdminOptions {
-    AdminOptions::new()
-        .operation_timeout(Some(PATIENCE))
-        .request_timeout(Some(PATIENCE))
+    AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE))
 }
 
 pub(crate) fn make_topic(topic: &str, partitions: i32) {
@@ -155,24 +144,18 @@ pub(crate) fn add_partitions(topic: &str, to: usize) {
     let admin = admin();
     let count = || {
         let metadata = admin.inner().fetch_metadata(Some(topic), PATIENCE);
-        metadata.expect("the broker answers").topics()[0]
-            .partitions()
-            .len()
+        metadata.expect("the broker answers").topics()[0].partitions().len()
     };
     let until = Instant::now() + PATIENCE;
     while count() < to {
-        assert!(
-            Instant::now() < until,
-            "the broker does not show the partitions of {topic}"
-        );
+        assert!(Instant::now() < until, "the broker does not show the partitions of {topic}");
     }
 }
 
 /// Deletes what lies before an offset, as retention does.
 pub(crate) fn delete_records(topic: &str, partition: i32, before: i64) {
     let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, partition, Offset::Offset(before))
-        .expect("a valid offset");
+    list.add_partition_offset(topic, partition, Offset::Offset(before)).expect("a valid offset");
     block_on(admin().delete_records(&list, &options())).expect("they can be deleted");
 }
 
@@ -183,9 +166,7 @@ pub(crate) fn committed(group: &str, topic: &str, partition: i32) -> Option<(i64
     let consumer: BaseConsumer = config.create().expect("the client's settings are sound");
     let mut list = TopicPartitionList::new();
     list.add_partition(topic, partition);
-    let list = consumer
-        .committed_offsets(list, PATIENCE)
-        .expect("the group is known");
+    let list = consumer.committed_offsets(list, PATIENCE).expect("the group is known");
     let entry = list.find_partition(topic, partition)?;
     match entry.offset() {
         Offset::Offset(offset) => Some((offset, entry.metadata().to_owned())),
@@ -200,9 +181,7 @@ pub(crate) fn commit_as_another(group: &str, topic: &str, offset: i64, metadata:
     let consumer: BaseConsumer = config.create().expect("the client's settings are sound");
     let mut list = TopicPartitionList::new();
     let mut entry = list.add_partition(topic, 0);
-    entry
-        .set_offset(Offset::Offset(offset))
-        .expect("a valid offset");
+    entry.set_offset(Offset::Offset(offset)).expect("a valid offset");
     entry.set_metadata(metadata);
     consumer
         .commit(&list, rdkafka::consumer::CommitMode::Sync)

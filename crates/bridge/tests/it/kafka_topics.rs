@@ -25,32 +25,16 @@ fn missing_topics_are_made_and_others_left_alone() {
     let states = describe(&config.kafka, WAIT).unwrap();
     let partitions = states.iter().map(|topic| (&*topic.name, topic.partitions));
     let partitions = partitions.collect::<Vec<_>>();
-    assert_eq!(
-        partitions[1..],
-        [("init-new", None), ("init-there", Some(2))]
-    );
+    assert_eq!(partitions[1..], [("init-new", None), ("init-there", Some(2))]);
 
     let outcomes = create(&config.kafka, WAIT).unwrap();
     assert_eq!(outcomes[1].outcome, Outcome::Created { partitions: 6 });
-    let left = Outcome::Exists {
-        partitions: 2,
-        wanted: 6,
-    };
+    let left = Outcome::Exists { partitions: 2, wanted: 6 };
     assert_eq!(outcomes[2].outcome, left);
-    assert!(
-        matches!(outcomes[0].outcome, Outcome::Failed { .. }),
-        "{:?}",
-        outcomes[0]
-    );
+    assert!(matches!(outcomes[0].outcome, Outcome::Failed { .. }), "{:?}", outcomes[0]);
 
     let again = create(&config.kafka, WAIT).unwrap();
-    assert_eq!(
-        again[1].outcome,
-        Outcome::Exists {
-            partitions: 6,
-            wanted: 6
-        }
-    );
+    assert_eq!(again[1].outcome, Outcome::Exists { partitions: 6, wanted: 6 });
     let states = describe(&config.kafka, WAIT).unwrap();
     assert_eq!(states[1].partitions, Some(6));
     assert!(states[1].id.is_some() && states[1].id != states[2].id);

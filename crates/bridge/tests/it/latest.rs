@@ -29,11 +29,7 @@ fn what_is_produced_after_a_first_start_at_the_end_is_not_skipped() {
     produce(&generator, 0..MESSAGES / 2, Pace::Full);
     until(PATIENCE, "the messages to be taken", || {
         let status = bridge.status();
-        if status["kafka_messages"] == MESSAGES / 2 {
-            Ok(())
-        } else {
-            Err(status.to_string())
-        }
+        if status["kafka_messages"] == MESSAGES / 2 { Ok(()) } else { Err(status.to_string()) }
     });
     bridge.kill();
     let commits = Commits::of(&scenario, &AtomicU64::new(0)).read();
@@ -46,14 +42,7 @@ fn what_is_produced_after_a_first_start_at_the_end_is_not_skipped() {
     let next = scenario.start(2);
     let expected = Expected::of(&generator).unwrap();
     finish(&scenario, &[next], &expected);
-    let rows = scenario.query(&format!(
-        "SELECT count() FROM {}.ticks FINAL",
-        scenario.database()
-    ));
+    let rows = scenario.query(&format!("SELECT count() FROM {}.ticks FINAL", scenario.database()));
     let visible = expected.visible(data_bridge_lab::plan::Kind::Tick);
-    assert_eq!(
-        rows.unwrap().trim(),
-        visible.to_string(),
-        "history was read"
-    );
+    assert_eq!(rows.unwrap().trim(), visible.to_string(), "history was read");
 }

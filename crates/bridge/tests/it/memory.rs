@@ -69,11 +69,7 @@ fn with_any_lag_memory_stays_within_budget_and_64_mib() {
     until(PATIENCE, "back-pressure", || {
         sample();
         let status = bridge.status();
-        if status["backpressure"] == true {
-            Ok(())
-        } else {
-            Err(format!("{status}"))
-        }
+        if status["backpressure"] == true { Ok(()) } else { Err(format!("{status}")) }
     });
     let full = Instant::now();
     while full.elapsed() < Duration::from_secs(2) {

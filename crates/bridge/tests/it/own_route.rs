@@ -48,23 +48,14 @@ const GOOD: [(&str, &str); 4] = [
         "3|2024-01-25 16:00:00.000|99999999.99||-|{}|-|-",
     ),
     // The later one of two with the same identity.
-    (
-        r#"{"order_id":3,"ts":1706198400000,"price":1}"#,
-        "3|2024-01-25 16:00:00.000|1||-|{}|-|-",
-    ),
+    (r#"{"order_id":3,"ts":1706198400000,"price":1}"#, "3|2024-01-25 16:00:00.000|1||-|{}|-|-"),
 ];
 
 const BAD: [(&str, &str); 4] = [
-    (
-        r#"{"order_id":5,"ts":1706198400000,"px":1.005}"#,
-        "excess_digits",
-    ),
+    (r#"{"order_id":5,"ts":1706198400000,"px":1.005}"#, "excess_digits"),
     (r#"{"order_id":6,"px":1}"#, "missing_field"),
     (r#"{"order_id":-1,"ts":1706198400000}"#, "out_of_range"),
-    (
-        r#"{"order_id":7,"ts":1706198400000,"px":100000000}"#,
-        "out_of_range",
-    ),
+    (r#"{"order_id":7,"ts":1706198400000,"px":100000000}"#, "out_of_range"),
 ];
 
 #[test]

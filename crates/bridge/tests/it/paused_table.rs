@@ -39,10 +39,7 @@ fn wait_committed(bridge: &Instance) {
 fn paused(scenario: &Scenario, bridge: &Instance) -> BTreeMap<&'static str, Vec<bool>> {
     let status = bridge.status();
     let mut found = BTreeMap::<_, Vec<bool>>::new();
-    for partition in status["partitions"]
-        .as_array()
-        .expect("an instance with partitions")
-    {
+    for partition in status["partitions"].as_array().expect("an instance with partitions") {
         let topic = partition["topic"].as_str().expect("a name");
         let kind = Kind::ALL
             .into_iter()
@@ -150,12 +147,7 @@ fn origins<'r>(inserts: impl Iterator<Item = &'r Request>) -> Vec<String> {
     for insert in inserts {
         for block in insert.rows().expect("a whole insert") {
             for row in 0..block.rows.len() {
-                let of = |column| {
-                    block
-                        .value(row, column)
-                        .expect("every table has it")
-                        .to_string()
-                };
+                let of = |column| block.value(row, column).expect("every table has it").to_string();
                 origins.push(format!("{}@{}", of("origin"), of("origin_position")));
             }
         }
@@ -211,21 +203,12 @@ fn too_many_parts_for_a_while_are_met_with_patience_and_the_same_batch() {
     let inserts = drain(&scenario, &bridge, &fake);
     // One shelf: its first batch is sent until it is taken, and only then the next.
     let first = &refused[0].body;
-    let again = inserts
-        .iter()
-        .filter(|insert| insert.body == *first)
-        .count();
-    assert!(
-        refused.iter().all(|insert| insert.body == *first),
-        "another batch"
-    );
+    let again = inserts.iter().filter(|insert| insert.body == *first).count();
+    assert!(refused.iter().all(|insert| insert.body == *first), "another batch");
     let taken = &inserts[again - 1..];
     let origins = origins(taken.iter());
     assert_eq!(origins.len() as u64, MESSAGES);
-    assert!(
-        origins.windows(2).all(|pair| pair[0] < pair[1]),
-        "a row was taken twice"
-    );
+    assert!(origins.windows(2).all(|pair| pair[0] < pair[1]), "a row was taken twice");
 }
 
 #[test]
@@ -262,16 +245,10 @@ fn a_batch_beyond_the_memory_limit_is_halved_until_it_fits() {
         let size = rows_of(insert);
         assert_eq!(same.count(), 1, "{size} rows were sent once more");
         let halves = [size / 2, size - size / 2];
-        assert!(
-            halves.iter().all(|half| sizes.contains(half)),
-            "{size} rows were not halved"
-        );
+        assert!(halves.iter().all(|half| sizes.contains(half)), "{size} rows were not halved");
     }
     let taken = inserts.iter().filter(|insert| rows_of(insert) <= FITS);
     let origins = origins(taken);
     assert_eq!(origins.len() as u64, MESSAGES);
-    assert!(
-        origins.windows(2).all(|pair| pair[0] < pair[1]),
-        "a row was taken twice"
-    );
+    assert!(origins.windows(2).all(|pair| pair[0] < pair[1]), "a row was taken twice");
 }

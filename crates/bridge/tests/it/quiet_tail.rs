@@ -24,10 +24,7 @@ fn a_lone_message_is_visible_within_linger_and_a_second() {
     producer.produce_one(&topic, 1, None, Some(tick)).unwrap();
     scenario.wait_rows("ticks", 2);
     let took = produced.elapsed();
-    assert!(
-        took < Duration::from_millis(30 + 1_000),
-        "visible only after {took:?}"
-    );
+    assert!(took < Duration::from_millis(30 + 1_000), "visible only after {took:?}");
     until(PATIENCE, "the commit", || match bridge.lag() {
         0 => Ok(()),
         lag => Err(format!("lag {lag}")),

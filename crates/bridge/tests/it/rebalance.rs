@@ -38,11 +38,9 @@ fn joins_and_leaves(scenario: &Scenario, seed: u64, under_load: impl FnOnce()) {
     // Nobody joins or leaves before the group has got on.
     let get_on = || {
         let before = moves.load(Ordering::Relaxed);
-        until(PATIENCE, "commits of every partition", || {
-            match moves.load(Ordering::Relaxed) {
-                now if now >= before + 6 => Ok(()),
-                now => Err(format!("{now} commits")),
-            }
+        until(PATIENCE, "commits of every partition", || match moves.load(Ordering::Relaxed) {
+            now if now >= before + 6 => Ok(()),
+            now => Err(format!("{now} commits")),
         });
     };
     let work = || {
@@ -78,9 +76,8 @@ fn members_that_join_and_leave_lose_and_double_nothing_by_cooperative_sticky() {
 #[test]
 fn inserts_that_outlast_a_revocation_commit_nothing_that_is_not_durable() {
     let proxy = proxy_to(clickhouse().port());
-    let scenario = half_full("rebalance_slow", "range")
-        .with("kafka", "revoke_ms: 300")
-        .through(&proxy);
+    let scenario =
+        half_full("rebalance_slow", "range").with("kafka", "revoke_ms: 300").through(&proxy);
     joins_and_leaves(&scenario, 603, || {
         proxy.set(Fault::Delay(Duration::from_millis(400)));
     });

@@ -25,22 +25,12 @@ fn produce_around(scenario: &Scenario, seed: u64, kind: Kind, refused: &str) -> 
     let generator = Generator::try_new(plan).unwrap();
     let expected = Expected::of(&generator).unwrap();
     let producer = Producer::connect(&kafka().bootstrap()).unwrap();
-    producer
-        .produce(&generator, 0..6_000, Pace::Full, |_| {})
-        .unwrap();
+    producer.produce(&generator, 0..6_000, Pace::Full, |_| {}).unwrap();
     let sender = Sender::new();
     let topic = generator.plan().topic(kind);
-    sender.send(
-        &topic,
-        3,
-        Some(b"the key"),
-        Some(refused.as_bytes()),
-        &[("trace", b"7")],
-    );
+    sender.send(&topic, 3, Some(b"the key"), Some(refused.as_bytes()), &[("trace", b"7")]);
     sender.flush();
-    producer
-        .produce(&generator, 6_000..12_000, Pace::Full, |_| {})
-        .unwrap();
+    producer.produce(&generator, 6_000..12_000, Pace::Full, |_| {}).unwrap();
     expected
 }
 
@@ -66,9 +56,7 @@ fn a_row_that_violates_a_constraint_is_the_only_one_that_becomes_a_dead_letter()
     scenario.init();
     let add = "ADD CONSTRAINT sane CHECK bid != 666";
     let database = scenario.database();
-    scenario
-        .query(&format!("ALTER TABLE {database}.ticks {add}"))
-        .unwrap();
+    scenario.query(&format!("ALTER TABLE {database}.ticks {add}")).unwrap();
     let expected = produce_around(&scenario, 26, Kind::Tick, TICK);
     let bridge = scenario.start(1);
     wait_tables(&scenario, &expected);
@@ -108,9 +96,7 @@ fn a_row_on_which_a_view_throws_is_isolated_although_the_instance_is_killed_mean
     scenario.wait_rows("dead_letters", 1);
     // ClickHouse writes a table before its views: there the row is, although it was refused.
     let delete = "DELETE WHERE open = 666 SETTINGS mutations_sync = 2";
-    scenario
-        .query(&format!("ALTER TABLE {database}.aggregates {delete}"))
-        .unwrap();
+    scenario.query(&format!("ALTER TABLE {database}.aggregates {delete}")).unwrap();
     wait_tables(&scenario, &expected);
     scenario.assert_committed();
     assert_tables_exact(&scenario, &expected, 1);

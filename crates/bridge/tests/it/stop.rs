@@ -17,9 +17,7 @@ const MESSAGES: u64 = 600;
 const LONG_SESSION: &str = "session_timeout_ms: 30000";
 
 fn scenario(name: &str, proxy: &Proxy) -> Scenario {
-    Scenario::new(name, &clickhouse().url())
-        .with("kafka", LONG_SESSION)
-        .through(proxy)
+    Scenario::new(name, &clickhouse().url()).with("kafka", LONG_SESSION).through(proxy)
 }
 
 /// An instance that has taken all messages, none of which can be durable under this fault yet.
@@ -31,17 +29,10 @@ fn laden(scenario: &Scenario, proxy: &Proxy, fault: Fault, generator: &Generator
     produce(generator, 0..MESSAGES, Pace::Full);
     until(PATIENCE, "all messages to be taken", || {
         let status = bridge.status();
-        if status["kafka_messages"] == MESSAGES {
-            Ok(())
-        } else {
-            Err(status.to_string())
-        }
+        if status["kafka_messages"] == MESSAGES { Ok(()) } else { Err(status.to_string()) }
     });
     assert_eq!(
-        Commits::of(scenario, &AtomicU64::new(0))
-            .read()
-            .values()
-            .sum::<i64>(),
+        Commits::of(scenario, &AtomicU64::new(0)).read().values().sum::<i64>(),
         0,
         "committed before anything is durable"
     );
@@ -51,11 +42,7 @@ fn laden(scenario: &Scenario, proxy: &Proxy, fault: Fault, generator: &Generator
 fn wait_stopping(bridge: &Instance) {
     until(PATIENCE, "the stop to begin", || {
         let tail = bridge.tail();
-        if tail.contains("stopping") {
-            Ok(())
-        } else {
-            Err(tail)
-        }
+        if tail.contains("stopping") { Ok(()) } else { Err(tail) }
     });
 }
 
@@ -128,10 +115,7 @@ fn a_stop_beyond_the_grace_time_fails_and_loses_nothing() {
     let status = bridge.terminate(Duration::from_secs(20));
     let took = asked.elapsed();
     assert_eq!(status.code(), Some(1), "{}", bridge.tail());
-    assert!(
-        took >= Duration::from_millis(1_500),
-        "gave up after {took:?}"
-    );
+    assert!(took >= Duration::from_millis(1_500), "gave up after {took:?}");
     assert!(took < Duration::from_secs(5), "ended after {took:?}");
     let committed = Commits::of(&scenario, &AtomicU64::new(0)).read();
     assert_eq!(committed.values().sum::<i64>(), 0, "{committed:?}");

@@ -16,9 +16,7 @@ fn produced(plan: Plan) -> Expected {
     let generator = Generator::try_new(plan).unwrap();
     let expected = Expected::of(&generator).unwrap();
     let producer = Producer::connect(&kafka().bootstrap()).unwrap();
-    producer
-        .produce(&generator, 0..messages, Pace::Full, |_| {})
-        .unwrap();
+    producer.produce(&generator, 0..messages, Pace::Full, |_| {}).unwrap();
     expected
 }
 
@@ -62,25 +60,14 @@ fn without_topics_the_instance_names_them_and_finds_them_seconds_after_they_are_
     // Topics of another scenario would not do: tables are made here, topics are not.
     let said = run_command(
         &scenario,
-        &[
-            "init",
-            "--set",
-            "nats.enabled=true",
-            "--set",
-            "kafka.enabled=false",
-        ],
+        &["init", "--set", "nats.enabled=true", "--set", "kafka.enabled=false"],
     );
     assert_eq!(said.code, Some(0), "{said:?}");
     let plan = scenario.plan(61, 1_000);
     let bridge = scenario.start(1);
     let missing: Vec<_> = Kind::ALL
         .iter()
-        .map(|kind| {
-            format!(
-                "topic {} does not exist: run `data-bridge init`",
-                plan.topic(*kind)
-            )
-        })
+        .map(|kind| format!("topic {} does not exist: run `data-bridge init`", plan.topic(*kind)))
         .collect();
     wait_for_reasons(&bridge, &missing);
     let said = run_command(&scenario, &["check"]);
@@ -100,12 +87,7 @@ fn without_topics_the_instance_names_them_and_finds_them_seconds_after_they_are_
 
 /// Tables that somebody made in another shape, and what must be said of each.
 const MISSHAPEN: [(&str, &str, &str, &str); 3] = [
-    (
-        "ticks",
-        "ReplacingMergeTree(version)",
-        "bid Decimal(18, 8)",
-        "bid Float64",
-    ),
+    ("ticks", "ReplacingMergeTree(version)", "bid Decimal(18, 8)", "bid Float64"),
     (
         "aggregates",
         "ReplacingMergeTree(version)",
@@ -145,9 +127,7 @@ fn ddl(scenario: &Scenario, table: &str) -> String {
 fn tables_of_another_shape_are_refused_by_name_while_the_other_routes_flow() {
     let scenario = Scenario::new("misshapen", &clickhouse().url());
     let database = scenario.database();
-    scenario
-        .query(&format!("CREATE DATABASE {database}"))
-        .unwrap();
+    scenario.query(&format!("CREATE DATABASE {database}")).unwrap();
     for (table, _, right, wrong) in MISSHAPEN {
         let ddl = ddl(&scenario, table);
         let misshapen = ddl.replace(right, wrong);
@@ -182,14 +162,10 @@ fn tables_of_another_shape_are_refused_by_name_while_the_other_routes_flow() {
         let status = bridge.status();
         let partitions = status["partitions"].as_array().cloned().unwrap_or_default();
         let lag_of = |refused: bool| -> u64 {
-            let topics = Kind::ALL
-                .iter()
-                .filter(|kind| is_refused(**kind) == refused);
+            let topics = Kind::ALL.iter().filter(|kind| is_refused(**kind) == refused);
             let topics: Vec<_> = topics.map(|kind| expected.plan().topic(*kind)).collect();
             let lags = partitions.iter().filter(|partition| {
-                topics
-                    .iter()
-                    .any(|topic| partition["topic"] == topic.as_str())
+                topics.iter().any(|topic| partition["topic"] == topic.as_str())
             });
             lags.filter_map(|partition| partition["lag"].as_u64()).sum()
         };
@@ -201,9 +177,7 @@ fn tables_of_another_shape_are_refused_by_name_while_the_other_routes_flow() {
     for (table, ..) in MISSHAPEN {
         let count = format!("SELECT count() FROM {database}.{table}");
         assert_eq!(scenario.query(&count).unwrap(), "0\n", "{table}");
-        scenario
-            .query(&format!("DROP TABLE {database}.{table} SYNC"))
-            .unwrap();
+        scenario.query(&format!("DROP TABLE {database}.{table} SYNC")).unwrap();
     }
     // Once they are as they must be, it flows, without a restart.
     scenario.init();

@@ -69,9 +69,7 @@ pub(crate) fn proxy_to(port: u16) -> Proxy {
 #[track_caller]
 pub(crate) fn produce(generator: &Generator, numbers: Range<u64>, pace: Pace) {
     let producer = Producer::connect(&kafka().bootstrap()).expect("a producer can be made");
-    producer
-        .produce(generator, numbers, pace, |_| {})
-        .expect("the broker takes the messages");
+    producer.produce(generator, numbers, pace, |_| {}).expect("the broker takes the messages");
 }
 
 /// One scenario: topics, group, database and files of its own on the shared servers.
@@ -148,11 +146,7 @@ impl Scenario {
             url = self.clickhouse_url,
             database = self.database(),
         );
-        let reset = if self.from_latest {
-            "latest"
-        } else {
-            "earliest"
-        };
+        let reset = if self.from_latest { "latest" } else { "earliest" };
         let mut kafka = format!(
             "kafka:\n  brokers: {}\n  group_id: {}\n  auto_offset_reset: {reset}\n  topics:\n",
             self.brokers,
@@ -208,11 +202,7 @@ impl Scenario {
         let query = format!("SELECT count() FROM {}.{table} FINAL", self.database());
         until(PATIENCE, &format!("{rows} rows of {table}"), || {
             let found = self.query(&query)?;
-            if found.trim() == rows.to_string() {
-                Ok(())
-            } else {
-                Err(found)
-            }
+            if found.trim() == rows.to_string() { Ok(()) } else { Err(found) }
         });
     }
 
@@ -228,15 +218,11 @@ impl Scenario {
 
     /// Waits until the group has committed all that the topics hold.
     pub(crate) fn assert_committed(&self) {
-        let topics: Vec<_> = Kind::ALL
-            .iter()
-            .map(|kind| format!("{}{}", self.prefix(), kind.topic()))
-            .collect();
+        let topics: Vec<_> =
+            Kind::ALL.iter().map(|kind| format!("{}{}", self.prefix(), kind.topic())).collect();
         let offsets = Offsets::of_group(&kafka().bootstrap(), &self.group())
             .expect("a client for offsets can be made");
-        until(PATIENCE, "all offsets to be committed", || {
-            offsets.all_committed(&topics)
-        });
+        until(PATIENCE, "all offsets to be committed", || offsets.all_committed(&topics));
     }
 
     /// Starts instance `number`.
@@ -244,10 +230,7 @@ impl Scenario {
         let port = port::free().expect("a port is free");
         let config = self.config(number, port);
         let mut command = Command::new(binary());
-        command
-            .args(["run", "--config"])
-            .arg(&config)
-            .env("NO_COLOR", "1");
+        command.args(["run", "--config"]).arg(&config).env("NO_COLOR", "1");
         let log = self.folder.join(format!("bridge-{number}.log"));
         let process = Process::spawn("data-bridge", command, &log, Lifetime::WithStarter)
             .expect("data-bridge starts");
@@ -279,11 +262,7 @@ impl Instance {
             let ended = self.process.exited();
             assert!(ended.is_none(), "ended with {ended:?}\n{}", self.tail());
             let status = self.status();
-            if status["ready"] == true {
-                Ok(())
-            } else {
-                Err(format!("{status}\n{}", self.tail()))
-            }
+            if status["ready"] == true { Ok(()) } else { Err(format!("{status}\n{}", self.tail())) }
         });
     }
 
@@ -321,13 +300,8 @@ impl Instance {
     /// Messages between commits and ends of this instance's partitions.
     pub(crate) fn lag(&self) -> u64 {
         let status = self.status();
-        let partitions = status["partitions"]
-            .as_array()
-            .map_or(&[][..], Vec::as_slice);
-        partitions
-            .iter()
-            .filter_map(|partition| partition["lag"].as_u64())
-            .sum()
+        let partitions = status["partitions"].as_array().map_or(&[][..], Vec::as_slice);
+        partitions.iter().filter_map(|partition| partition["lag"].as_u64()).sum()
     }
 
     pub(crate) fn tail(&self) -> String {
@@ -338,15 +312,8 @@ impl Instance {
     pub(crate) fn rss(&self) -> u64 {
         let path = format!("/proc/{}/status", self.process.pid());
         let text = fs::read_to_string(path).unwrap_or_default();
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .unwrap_or("0 kB");
-        line.trim()
-            .trim_end_matches(" kB")
-            .parse::<u64>()
-            .expect("VmRSS is in kB")
-            * 1024
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("VmRSS is in kB") * 1024
     }
 
     pub(crate) fn kill(&self) {
@@ -386,10 +353,7 @@ pub(crate) fn until<T>(
         match look() {
             Ok(found) => return found,
             Err(seen) => {
-                assert!(
-                    began.elapsed() < limit,
-                    "waited {limit:?} for {what}; last seen: {seen}"
-                );
+                assert!(began.elapsed() < limit, "waited {limit:?} for {what}; last seen: {seen}");
             }
         }
         pause(PACE);
@@ -397,10 +361,7 @@ pub(crate) fn until<T>(
 }
 
 /// A pause between two looks, or for the length of a fault; never in place of a condition.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place where tests wait between looks"
-)]
+#[expect(clippy::disallowed_methods, reason = "the one place where tests wait between looks")]
 pub(crate) fn pause(time: Duration) {
     std::thread::sleep(time);
 }

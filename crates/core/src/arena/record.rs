@@ -50,10 +50,7 @@ impl<'a> Headers<'a> {
     /// Value of the last header with this name; the inner `None` is a header without a value.
     #[must_use]
     pub fn last(self, name: &[u8]) -> Option<Option<&'a [u8]>> {
-        self.iter()
-            .filter(|(header, _)| *header == name)
-            .last()
-            .map(|(_, value)| value)
+        self.iter().filter(|(header, _)| *header == name).last().map(|(_, value)| value)
     }
 }
 

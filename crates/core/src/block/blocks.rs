@@ -59,18 +59,10 @@ impl Blocks {
     /// # Panics
     /// When a table's partition key is not one of its time columns.
     #[must_use]
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "stands beside others that keep the catalog"
-    )]
+    #[expect(clippy::needless_pass_by_value, reason = "stands beside others that keep the catalog")]
     pub fn new(catalog: Arc<Catalog>) -> Self {
         let tables = catalog.tables().iter().map(Shelves::new).collect();
-        Self {
-            tables,
-            spare: Vec::new(),
-            rows: 0,
-            bytes: 0,
-        }
+        Self { tables, spare: Vec::new(), rows: 0, bytes: 0 }
     }
 
     /// Puts a row on the shelf that its partition column names.
@@ -88,10 +80,7 @@ impl Blocks {
         let bytes = block.push(cells);
         self.rows += 1;
         self.bytes += bytes;
-        Pushed {
-            shelf: block.shelf,
-            bytes,
-        }
+        Pushed { shelf: block.shelf, bytes }
     }
 
     /// Takes the block of a shelf away; the next row of that shelf begins a new one.
@@ -119,10 +108,7 @@ impl Blocks {
     #[must_use]
     pub fn get(&self, at: Shelf) -> Option<&Block> {
         let shelves = self.tables.get(usize::from(at.table.0))?;
-        shelves
-            .find(at.partition)
-            .ok()
-            .map(|index| &shelves.open[index])
+        shelves.find(at.partition).ok().map(|index| &shelves.open[index])
     }
 
     /// The open blocks, by table and partition.
@@ -152,38 +138,23 @@ impl Blocks {
 impl Shelves {
     fn new(table: &Table) -> Self {
         let calendar = table.partition.as_ref().map(|key| {
-            let column = table
-                .column(&key.column)
-                .filter(|index| !table.columns[*index].nullable);
+            let column = table.column(&key.column).filter(|index| !table.columns[*index].nullable);
             let time = column.and_then(|column| match table.columns[column].kind {
                 ColumnType::Time { precision } => Some((column, precision)),
                 _ => None,
             });
             let (column, precision) =
                 time.expect("the partition column is a DateTime64 of the table, without NULL");
-            Calendar {
-                column,
-                unit: key.unit,
-                day: 86_400 * 10_i64.pow(precision.into()),
-            }
+            Calendar { column, unit: key.unit, day: 86_400 * 10_i64.pow(precision.into()) }
         });
         let layout = Arc::new(Layout::new(table));
-        Self {
-            layout,
-            calendar,
-            open: Vec::new(),
-            last: 0,
-            covers: 0..0,
-        }
+        Self { layout, calendar, open: Vec::new(), last: 0, covers: 0..0 }
     }
 
     /// What decides on the partition; a cell of another kind is refused by the block.
     #[inline]
     fn partition_value(&self, cells: &[Cell<'_>]) -> i64 {
-        match self
-            .calendar
-            .and_then(|calendar| cells.get(calendar.column))
-        {
+        match self.calendar.and_then(|calendar| cells.get(calendar.column)) {
             Some(Cell::Int(value)) => *value,
             _ => 0,
         }
@@ -196,16 +167,11 @@ impl Shelves {
             None => (Partition(0), i64::MIN..i64::MAX),
             Some(Calendar { unit, day, .. }) => {
                 let (partition, from, until) = unit.around(value.div_euclid(day));
-                (
-                    partition,
-                    from.saturating_mul(day)..until.saturating_mul(day),
-                )
+                (partition, from.saturating_mul(day)..until.saturating_mul(day))
             }
         };
         self.last = self.find(partition).unwrap_or_else(|index| {
-            let known = spare
-                .iter()
-                .rposition(|block| Arc::ptr_eq(&block.layout, &self.layout));
+            let known = spare.iter().rposition(|block| Arc::ptr_eq(&block.layout, &self.layout));
             let block = match known {
                 Some(spare_index) => {
                     let mut block = spare.remove(spare_index);
@@ -221,7 +187,6 @@ impl Shelves {
     }
 
     fn find(&self, partition: Partition) -> Result<usize, usize> {
-        self.open
-            .binary_search_by_key(&partition, |block| block.shelf.partition)
+        self.open.binary_search_by_key(&partition, |block| block.shelf.partition)
     }
 }

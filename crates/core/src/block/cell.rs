@@ -29,26 +29,16 @@ pub struct Wide {
 }
 
 impl From<i128> for Wide {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "splits in halves"
-    )]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "splits in halves")]
     fn from(value: i128) -> Self {
-        Self {
-            low: value as u64,
-            high: (value >> 64) as i64,
-        }
+        Self { low: value as u64, high: (value >> 64) as i64 }
     }
 }
 
 impl From<i64> for Wide {
     #[expect(clippy::cast_sign_loss, reason = "the low half, bit for bit")]
     fn from(value: i64) -> Self {
-        Self {
-            low: value as u64,
-            high: value >> 63,
-        }
+        Self { low: value as u64, high: value >> 63 }
     }
 }
 
@@ -69,11 +59,7 @@ impl TryFrom<Wide> for i64 {
     #[expect(clippy::cast_possible_wrap, reason = "the low half, bit for bit")]
     fn try_from(value: Wide) -> Result<Self, TooWide> {
         let low = value.low as Self;
-        if value.high == low >> 63 {
-            Ok(low)
-        } else {
-            Err(TooWide)
-        }
+        if value.high == low >> 63 { Ok(low) } else { Err(TooWide) }
     }
 }
 
@@ -85,7 +71,4 @@ impl Cell<'_> {
     }
 }
 
-const _: () = assert!(
-    size_of::<Cell<'_>>() == 24,
-    "a row of cells stays within few cache lines"
-);
+const _: () = assert!(size_of::<Cell<'_>>() == 24, "a row of cells stays within few cache lines");

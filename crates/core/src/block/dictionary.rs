@@ -56,9 +56,7 @@ impl Dictionary {
 
     /// Appends an entry as the wire has it.
     pub(super) fn encode(&self, code: u32, out: &mut Vec<u8>) {
-        let before = code
-            .checked_sub(1)
-            .map_or(0, |before| self.spans[before as usize].end);
+        let before = code.checked_sub(1).map_or(0, |before| self.spans[before as usize].end);
         out.extend_from_slice(&self.encoded[before..self.spans[code as usize].end]);
     }
 
@@ -83,9 +81,7 @@ impl Dictionary {
 
     #[inline]
     fn is(&self, code: u32, text: &[u8]) -> bool {
-        self.spans
-            .get(code as usize)
-            .is_some_and(|span| same(&self.encoded[span.clone()], text))
+        self.spans.get(code as usize).is_some_and(|span| same(&self.encoded[span.clone()], text))
     }
 
     fn find_or_add(&mut self, text: &[u8]) -> u32 {

@@ -22,11 +22,7 @@ impl Keywords {
         let before = self.dictionary.len();
         let code = self.dictionary.code(text);
         self.codes.push(code);
-        if self.dictionary.len() == before {
-            0
-        } else {
-            text.len() + Dictionary::OVERHEAD
-        }
+        if self.dictionary.len() == before { 0 } else { text.len() + Dictionary::OVERHEAD }
     }
 
     pub(super) fn push_null(&mut self) {
@@ -61,11 +57,7 @@ impl Keywords {
             rank_of[*code as usize] = rank;
         }
         let rank = |code: &u32| {
-            if *code == NULL {
-                count
-            } else {
-                rank_of[*code as usize]
-            }
+            if *code == NULL { count } else { rank_of[*code as usize] }
         };
         (self.codes.iter().map(rank).collect(), count + 1)
     }
@@ -93,9 +85,7 @@ impl Keywords {
         let whole = rows == (0..self.codes.len()) && !nullable;
         let codes = &self.codes[rows];
         let compact = (!whole).then(|| Compact::new(codes, self.dictionary.len(), nullable));
-        let entries = compact
-            .as_ref()
-            .map_or(self.dictionary.len(), Compact::entries);
+        let entries = compact.as_ref().map_or(self.dictionary.len(), Compact::entries);
         let width = if u8::try_from(entries - 1).is_ok() {
             Width::One
         } else if u16::try_from(entries - 1).is_ok() {
@@ -138,10 +128,7 @@ enum Width {
 }
 
 impl Width {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the width holds the greatest code"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "the width holds the greatest code")]
     fn write(self, codes: impl ExactSizeIterator<Item = u32>, out: &mut Vec<u8>) {
         match self {
             Self::One => out.extend(codes.map(|code| code as u8)),
@@ -187,11 +174,7 @@ impl Compact {
                 used.push(*code);
             }
         }
-        Self {
-            used,
-            new_code,
-            shift,
-        }
+        Self { used, new_code, shift }
     }
 
     fn entries(&self) -> usize {
@@ -199,10 +182,6 @@ impl Compact {
     }
 
     fn code(&self, code: u32) -> u32 {
-        if code == NULL {
-            0
-        } else {
-            self.new_code[code as usize]
-        }
+        if code == NULL { 0 } else { self.new_code[code as usize] }
     }
 }

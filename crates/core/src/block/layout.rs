@@ -33,17 +33,9 @@ impl Layout {
             table: table.name.clone(),
             columns: table.columns.clone(),
             headers: table.columns.iter().map(header).collect(),
-            sort_key: table
-                .sort_key
-                .iter()
-                .filter_map(|name| table.column(name))
-                .collect(),
+            sort_key: table.sort_key.iter().filter_map(|name| table.column(name)).collect(),
             origin: table.column("origin").zip(table.column("origin_position")),
-            row_bytes: table
-                .columns
-                .iter()
-                .map(|c| Values::new(c).row_bytes() as u64)
-                .sum(),
+            row_bytes: table.columns.iter().map(|c| Values::new(c).row_bytes() as u64).sum(),
         }
     }
 }

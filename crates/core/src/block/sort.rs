@@ -10,24 +10,15 @@ use super::values::{Store, Values};
 /// the rows of a lane are nearly always in order of time, so that a look is enough.
 pub(super) fn order(columns: &[Values], key: &[usize], rows: u32) -> Option<Vec<u32>> {
     let key: Vec<&Values> = key.iter().map(|column| &columns[*column]).collect();
-    let leading = key
-        .iter()
-        .take_while(|values| matches!(values.store, Store::Keyword(_)))
-        .count();
+    let leading = key.iter().take_while(|values| matches!(values.store, Store::Keyword(_))).count();
     let (leading, rest) = key.split_at(leading);
     let ranks: Vec<(Vec<u32>, u32)> = leading.iter().filter_map(|values| ranks(values)).collect();
     let compare_ranks = |left: u32, right: u32| {
         let compare = |(rank, _): &(Vec<u32>, u32)| rank[left as usize].cmp(&rank[right as usize]);
-        ranks
-            .iter()
-            .map(compare)
-            .find(|order| order.is_ne())
-            .unwrap_or(Ordering::Equal)
+        ranks.iter().map(compare).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
     };
     let in_order = |left: u32, right: u32| {
-        compare_ranks(left, right)
-            .then_with(|| compare(rest, left, right))
-            .is_le()
+        compare_ranks(left, right).then_with(|| compare(rest, left, right)).is_le()
     };
     if (1..rows).all(|row| in_order(row - 1, row)) {
         return None;
@@ -92,10 +83,8 @@ fn sort_run(run: &mut [u32], key: &[&Values], pairs: &mut Vec<(u64, u32)>) {
         return;
     }
     let mut start = 0;
-    let lengths: Vec<usize> = pairs
-        .chunk_by(|left, right| left.0 == right.0)
-        .map(<[_]>::len)
-        .collect();
+    let lengths: Vec<usize> =
+        pairs.chunk_by(|left, right| left.0 == right.0).map(<[_]>::len).collect();
     for length in lengths {
         sort_run(&mut run[start..start + length], rest, pairs);
         start += length;
@@ -104,8 +93,5 @@ fn sort_run(run: &mut [u32], key: &[&Values], pairs: &mut Vec<(u64, u32)>) {
 
 fn compare(key: &[&Values], left: u32, right: u32) -> Ordering {
     let compare = |values: &&Values| values.compare(left as usize, right as usize);
-    key.iter()
-        .map(compare)
-        .find(|order| order.is_ne())
-        .unwrap_or(Ordering::Equal)
+    key.iter().map(compare).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
 }

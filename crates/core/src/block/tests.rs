@@ -18,10 +18,7 @@ use super::{Block, Cell, Wide};
 use crate::catalog::{Column, ColumnType, Table};
 use crate::units::{Partition, Shelf, TableId};
 
-const SHELF: Shelf = Shelf {
-    table: TableId(0),
-    partition: Partition(0),
-};
+const SHELF: Shelf = Shelf { table: TableId(0), partition: Partition(0) };
 
 fn block(table: &Table, rows: &[Row]) -> Block {
     let mut block = Block::new(Arc::new(Layout::new(table)), SHELF);
@@ -64,12 +61,7 @@ fn compare(table: &Table, left: &Row, right: &Row) -> Ordering {
             (left, right) => left.read(column).cmp(&right.read(column)),
         }
     };
-    table
-        .sort_key
-        .iter()
-        .map(compare)
-        .find(|order| order.is_ne())
-        .unwrap_or(Ordering::Equal)
+    table.sort_key.iter().map(compare).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
 }
 
 proptest! {
@@ -178,10 +170,7 @@ proptest! {
 fn table(columns: &[(&str, &str)], sort_key: &[&str]) -> Table {
     Table {
         name: "t".to_owned(),
-        columns: columns
-            .iter()
-            .map(|(n, t)| Column::parse(n, t).expect("known"))
-            .collect(),
+        columns: columns.iter().map(|(n, t)| Column::parse(n, t).expect("known")).collect(),
         sort_key: sort_key.iter().map(|name| (*name).to_owned()).collect(),
         partition: None,
     }
@@ -217,10 +206,7 @@ fn codes_are_as_wide_as_the_dictionary_needs() {
             assert!(column.values == wanted, "{entries} entries of {type_text}");
             let codes = wanted.len() * width;
             let before = bytes.len() - codes - 8;
-            assert_eq!(
-                bytes[before..before + 8],
-                (wanted.len() as u64).to_le_bytes()
-            );
+            assert_eq!(bytes[before..before + 8], (wanted.len() as u64).to_le_bytes());
         }
     }
 }
@@ -228,9 +214,7 @@ fn codes_are_as_wide_as_the_dictionary_needs() {
 #[test]
 fn a_range_carries_only_the_dictionary_entries_it_uses() {
     let (block, _) = keywords(300, "LowCardinality(String)");
-    let ReadColumn {
-        dictionary, values, ..
-    } = read_block(&encoded(&block, 298..302)).remove(0);
+    let ReadColumn { dictionary, values, .. } = read_block(&encoded(&block, 298..302)).remove(0);
     assert_eq!(dictionary, [&b"k298"[..], b"k299", b"k0", b"k1"]);
     assert_eq!(values.len(), 4);
     let one = read_block(&encoded(&block, 7..8)).remove(0);
@@ -251,16 +235,8 @@ fn the_bytes_of_a_block_are_those_of_the_format() {
     let block = block(
         &table,
         &[
-            vec![
-                Value::Bytes(b"x".to_vec()),
-                Value::Scaled(-2),
-                Value::Map(map),
-            ],
-            vec![
-                Value::Bytes(b"x".to_vec()),
-                Value::Null,
-                Value::Map(Vec::new()),
-            ],
+            vec![Value::Bytes(b"x".to_vec()), Value::Scaled(-2), Value::Map(map)],
+            vec![Value::Bytes(b"x".to_vec()), Value::Null, Value::Map(Vec::new())],
         ],
     );
     let wanted = [
@@ -293,10 +269,7 @@ fn a_value_beyond_its_column_is_refused() {
         ("Int64", Cell::UInt(1)),
         ("UInt64", Cell::Int(1)),
         ("Decimal(9, 2)", Cell::scaled(1_000_000_000_i64)),
-        (
-            "Decimal(18, 8)",
-            Cell::scaled(-1_000_000_000_000_000_000_i64),
-        ),
+        ("Decimal(18, 8)", Cell::scaled(-1_000_000_000_000_000_000_i64)),
         ("Decimal(18, 8)", Cell::scaled(1_i128 << 64)),
         ("Decimal(38, 8)", Cell::scaled(10_i128.pow(38))),
         ("String", Cell::Null),
@@ -314,8 +287,5 @@ fn a_value_beyond_its_column_is_refused() {
         assert_eq!((block.rows(), block.bytes()), (0, 0));
     }
     let mut block = block(&table(&[("c", "Int8")], &["c"]), &[]);
-    assert!(
-        catch_unwind(AssertUnwindSafe(|| block.push(&[]))).is_err(),
-        "a cell is missing"
-    );
+    assert!(catch_unwind(AssertUnwindSafe(|| block.push(&[]))).is_err(), "a cell is missing");
 }

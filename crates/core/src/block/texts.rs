@@ -43,8 +43,7 @@ impl Texts {
 
     /// Appends the string at an index of `other`.
     pub(super) fn push_from(&mut self, other: &Self, index: usize) {
-        self.encoded
-            .extend_from_slice(&other.encoded[other.span(index..index + 1)]);
+        self.encoded.extend_from_slice(&other.encoded[other.span(index..index + 1)]);
         self.ends.push(self.encoded.len());
     }
 

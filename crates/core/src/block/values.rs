@@ -85,23 +85,17 @@ impl Values {
             ColumnType::Float32 => Store::Float4(Vec::new()),
             ColumnType::Float64 => Store::Float8(Vec::new()),
             // Widths of ClickHouse's Decimal32, Decimal64 and Decimal128.
-            ColumnType::Decimal {
-                precision: precision @ 0..=9,
-                ..
-            } => Store::Decimal4(Vec::new(), 10_i64.pow(precision.into())),
-            ColumnType::Decimal {
-                precision: precision @ 10..=18,
-                ..
-            } => Store::Decimal8(Vec::new(), 10_i64.pow(precision.into())),
+            ColumnType::Decimal { precision: precision @ 0..=9, .. } => {
+                Store::Decimal4(Vec::new(), 10_i64.pow(precision.into()))
+            }
+            ColumnType::Decimal { precision: precision @ 10..=18, .. } => {
+                Store::Decimal8(Vec::new(), 10_i64.pow(precision.into()))
+            }
             ColumnType::Decimal { precision, .. } => {
                 Store::Decimal16(Vec::new(), 10_i128.pow(precision.into()))
             }
         };
-        Self {
-            nullable: column.nullable,
-            nulls: Vec::new(),
-            store,
-        }
+        Self { nullable: column.nullable, nulls: Vec::new(), store }
     }
 
     /// Bytes that each row takes, whatever its value.
@@ -145,10 +139,9 @@ impl Values {
             (Store::Decimal8(values, beyond), Cell::Scaled(value)) => {
                 add(values, within(value, *beyond)?.to_le_bytes())
             }
-            (Store::Decimal4(values, beyond), Cell::Scaled(value)) => add(
-                values,
-                fit::<_, i32>(within(value, *beyond)?)?.to_le_bytes(),
-            ),
+            (Store::Decimal4(values, beyond), Cell::Scaled(value)) => {
+                add(values, fit::<_, i32>(within(value, *beyond)?)?.to_le_bytes())
+            }
             (Store::Decimal16(values, beyond), Cell::Scaled(value)) => {
                 let value = i128::from(value);
                 if value.unsigned_abs() >= beyond.unsigned_abs() {
@@ -313,11 +306,7 @@ fn bytes_of_one<const N: usize>(_: &[[u8; N]]) -> usize {
 #[inline]
 fn within(value: Wide, beyond: i64) -> Result<i64, Unfit> {
     let value = i64::try_from(value).ok().ok_or(Unfit)?;
-    if value.unsigned_abs() < beyond.unsigned_abs() {
-        Ok(value)
-    } else {
-        Err(Unfit)
-    }
+    if value.unsigned_abs() < beyond.unsigned_abs() { Ok(value) } else { Err(Unfit) }
 }
 
 /// The integer in the column's width.

@@ -62,21 +62,13 @@ impl Column {
     /// A column without NULL.
     #[must_use]
     pub fn new(name: &str, kind: ColumnType) -> Self {
-        Self {
-            name: name.to_owned(),
-            kind,
-            nullable: false,
-        }
+        Self { name: name.to_owned(), kind, nullable: false }
     }
 
     /// A column with NULL.
     #[must_use]
     pub fn nullable(name: &str, kind: ColumnType) -> Self {
-        Self {
-            name: name.to_owned(),
-            kind,
-            nullable: true,
-        }
+        Self { name: name.to_owned(), kind, nullable: true }
     }
 
     /// The type as `system.columns` shows it, such as `Nullable(Decimal(18, 8))`.
@@ -94,42 +86,26 @@ impl Column {
     /// # Errors
     /// [`UnknownType`] when the encoder cannot write values of that type.
     pub fn parse(name: &str, type_text: &str) -> Result<Self, UnknownType> {
-        let unknown = || UnknownType {
-            column: name.to_owned(),
-            type_text: type_text.to_owned(),
-        };
-        let text: String = type_text
-            .chars()
-            .filter(|c| !c.is_ascii_whitespace())
-            .collect();
+        let unknown = || UnknownType { column: name.to_owned(), type_text: type_text.to_owned() };
+        let text: String = type_text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
         if text == "LowCardinality(Nullable(String))" {
             return Ok(Self::nullable(name, ColumnType::Keyword));
         }
-        let inner = text
-            .strip_prefix("Nullable(")
-            .and_then(|rest| rest.strip_suffix(')'));
+        let inner = text.strip_prefix("Nullable(").and_then(|rest| rest.strip_suffix(')'));
         let kind = ColumnType::parse(inner.unwrap_or(&text)).ok_or_else(unknown)?;
         let nullable = inner.is_some();
         // ClickHouse has no such types either; a text like this was not written by a server.
         if nullable && matches!(kind, ColumnType::Keyword | ColumnType::TextMap) {
             return Err(unknown());
         }
-        Ok(Self {
-            name: name.to_owned(),
-            kind,
-            nullable,
-        })
+        Ok(Self { name: name.to_owned(), kind, nullable })
     }
 }
 
 impl ColumnType {
     /// Reads a type without `Nullable` and without spaces.
     fn parse(text: &str) -> Option<Self> {
-        let arguments = |name: &str| {
-            text.strip_prefix(name)?
-                .strip_prefix('(')?
-                .strip_suffix(')')
-        };
+        let arguments = |name: &str| text.strip_prefix(name)?.strip_prefix('(')?.strip_suffix(')');
         if let Some(arguments) = arguments("Decimal") {
             let (precision, scale) = arguments.split_once(',')?;
             let (precision, scale) = (number(precision)?, number(scale)?);
@@ -162,9 +138,7 @@ impl ColumnType {
 
 /// A number of one or two digits, without sign.
 fn number(text: &str) -> Option<u8> {
-    text.bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| text.parse().ok())?
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 impl fmt::Display for ColumnType {

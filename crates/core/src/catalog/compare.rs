@@ -44,10 +44,7 @@ impl Table {
     /// Further columns of the live table are fine: ClickHouse fills them with their defaults.
     #[must_use]
     pub fn compare(&self, live: &LiveTable) -> Vec<Mismatch> {
-        let mut findings = Findings {
-            table: &self.name,
-            mismatches: Vec::new(),
-        };
+        let mut findings = Findings { table: &self.name, mismatches: Vec::new() };
         findings.engine(live);
         for column in &self.columns {
             findings.column(column, live);
@@ -64,11 +61,7 @@ impl Table {
                 ),
             );
         }
-        let partition = self
-            .partition
-            .as_ref()
-            .map(ToString::to_string)
-            .unwrap_or_default();
+        let partition = self.partition.as_ref().map(ToString::to_string).unwrap_or_default();
         let same = match &self.partition {
             Some(key) => PartitionKey::parse(&live.partition_key).as_ref() == Some(key),
             None => names(&live.partition_key).is_empty(),
@@ -86,10 +79,7 @@ impl Table {
     /// a sort key that is not a list of columns, a partition key that is not a calendar unit of
     /// one of them.
     pub fn from_live(name: &str, live: &LiveTable) -> Result<Self, Vec<Mismatch>> {
-        let mut findings = Findings {
-            table: name,
-            mismatches: Vec::new(),
-        };
+        let mut findings = Findings { table: name, mismatches: Vec::new() };
         findings.engine(live);
         let mut columns = Vec::new();
         for column in live.columns.iter().filter(|column| column.is_written()) {
@@ -101,9 +91,7 @@ impl Table {
         let sort_key = names(&live.sorting_key);
         for key in &sort_key {
             match columns.iter().find(|column| column.name == *key) {
-                Some(Column {
-                    nullable: false, ..
-                }) => {}
+                Some(Column { nullable: false, .. }) => {}
                 Some(_) => {
                     findings.error(Some(key), "in the sort key, must not be Nullable".into());
                 }
@@ -127,19 +115,11 @@ impl Table {
         {
             findings.partition(&live.partition_key, "");
         }
-        let refused = findings
-            .mismatches
-            .iter()
-            .any(|found| found.severity == Severity::Error);
+        let refused = findings.mismatches.iter().any(|found| found.severity == Severity::Error);
         if refused {
             return Err(findings.mismatches);
         }
-        Ok(Self {
-            name: name.to_owned(),
-            columns,
-            sort_key,
-            partition,
-        })
+        Ok(Self { name: name.to_owned(), columns, sort_key, partition })
     }
 }
 
@@ -152,12 +132,7 @@ struct Findings<'a> {
 impl Findings<'_> {
     fn add(&mut self, severity: Severity, column: Option<&str>, reason: String) {
         let (table, column) = (self.table.to_owned(), column.map(str::to_owned));
-        self.mismatches.push(Mismatch {
-            severity,
-            table,
-            column,
-            reason,
-        });
+        self.mismatches.push(Mismatch { severity, table, column, reason });
     }
 
     fn error(&mut self, column: Option<&str>, reason: String) {
@@ -168,21 +143,11 @@ impl Findings<'_> {
         let (engine, arguments) = engine(&live.engine_full);
         // Replicated and Shared variants collapse rows in the same way.
         let replacing = engine.ends_with("ReplacingMergeTree");
-        let version = arguments
-            .iter()
-            .find(|argument| !argument.starts_with('\''));
+        let version = arguments.iter().find(|argument| !argument.starts_with('\''));
         if !replacing || version.map(|name| unquoted(name)) != Some(Table::VERSION) {
-            let is = live
-                .engine_full
-                .split(" PARTITION BY ")
-                .next()
-                .unwrap_or_default();
+            let is = live.engine_full.split(" PARTITION BY ").next().unwrap_or_default();
             let is = is.split(" ORDER BY ").next().unwrap_or_default();
-            let is = if is.is_empty() {
-                "a view or not a stored table"
-            } else {
-                is
-            };
+            let is = if is.is_empty() { "a view or not a stored table" } else { is };
             self.error(
                 None,
                 format!(
@@ -210,26 +175,17 @@ impl Findings<'_> {
             return self.error(name, format!("is missing, must be {wanted}"));
         };
         if Column::parse(&found.name, &found.type_text).as_ref() != Ok(column) {
-            self.error(
-                name,
-                format!("has type {}, must be {wanted}", found.type_text),
-            );
+            self.error(name, format!("has type {}, must be {wanted}", found.type_text));
         }
         if !found.is_written() {
             let kind = &found.default_kind;
-            self.error(
-                name,
-                format!("is {kind}, must be a column that can be inserted into"),
-            );
+            self.error(name, format!("is {kind}, must be a column that can be inserted into"));
         }
     }
 
     fn partition(&mut self, is: &str, wanted: &str) {
-        let is = if is.is_empty() {
-            "not partitioned".into()
-        } else {
-            format!("partitioned by {is}")
-        };
+        let is =
+            if is.is_empty() { "not partitioned".into() } else { format!("partitioned by {is}") };
         let wanted = match wanted {
             "" => "toYear, toYYYYMM or toYYYYMMDD of a DateTime64 column of the sort key, or none",
             wanted => wanted,

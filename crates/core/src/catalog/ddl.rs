@@ -10,26 +10,12 @@ impl Table {
     /// nothing that is there.
     #[must_use]
     pub fn ddl(&self, database: &str) -> String {
-        let mut ddl = format!(
-            "CREATE TABLE IF NOT EXISTS {}.{}\n(\n",
-            quoted(database),
-            self.name
-        );
+        let mut ddl = format!("CREATE TABLE IF NOT EXISTS {}.{}\n(\n", quoted(database), self.name);
         for (index, column) in self.columns.iter().enumerate() {
-            let comma = if index + 1 < self.columns.len() {
-                ","
-            } else {
-                ""
-            };
+            let comma = if index + 1 < self.columns.len() { "," } else { "" };
             let codec = codec(column);
             // Writing to a String cannot fail.
-            writeln!(
-                ddl,
-                "    {} {}{codec}{comma}",
-                column.name,
-                column.clickhouse_type()
-            )
-            .ok();
+            writeln!(ddl, "    {} {}{codec}{comma}", column.name, column.clickhouse_type()).ok();
         }
         write!(ddl, ")\nENGINE = ReplacingMergeTree({})\n", Self::VERSION).ok();
         if let Some(partition) = &self.partition {
@@ -53,9 +39,7 @@ fn codec(column: &Column) -> &'static str {
     match column.kind {
         ColumnType::Time { .. } => " CODEC(DoubleDelta, ZSTD(1))",
         ColumnType::UInt64 if counts_up => " CODEC(DoubleDelta, ZSTD(1))",
-        ColumnType::Decimal {
-            precision: ..=18, ..
-        } => " CODEC(Delta, ZSTD(1))",
+        ColumnType::Decimal { precision: ..=18, .. } => " CODEC(Delta, ZSTD(1))",
         ColumnType::Decimal { .. } | ColumnType::Text | ColumnType::TextMap => " CODEC(ZSTD(1))",
         ColumnType::Keyword
         | ColumnType::Int8
@@ -89,11 +73,8 @@ mod tests {
     #[test]
     fn the_shipped_tables_are_created_as_specified() {
         let catalog = Catalog::shipped();
-        let statements: Vec<String> = catalog
-            .tables()
-            .iter()
-            .map(|table| format!("{};\n", table.ddl("market")))
-            .collect();
+        let statements: Vec<String> =
+            catalog.tables().iter().map(|table| format!("{};\n", table.ddl("market"))).collect();
         let wanted = include_str!("ddl/expected.sql");
         for (statement, wanted) in statements.iter().zip(wanted.split_inclusive(";\n")) {
             assert_eq!(statement, wanted.trim_start());

@@ -33,20 +33,11 @@ impl LiveColumn {
 
 /// Name and arguments of the engine at the beginning of `engine_full`.
 pub(super) fn engine(engine_full: &str) -> (&str, Vec<&str>) {
-    let end = engine_full
-        .find(|c: char| !c.is_ascii_alphanumeric())
-        .unwrap_or(engine_full.len());
+    let end = engine_full.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(engine_full.len());
     let (name, rest) = engine_full.split_at(end);
     let arguments = rest.strip_prefix('(').and_then(|rest| rest.split_once(')'));
     let arguments = arguments.map_or("", |(arguments, _)| arguments);
-    (
-        name,
-        arguments
-            .split(',')
-            .map(str::trim)
-            .filter(|argument| !argument.is_empty())
-            .collect(),
-    )
+    (name, arguments.split(',').map(str::trim).filter(|argument| !argument.is_empty()).collect())
 }
 
 /// The value of a setting in `engine_full`.
@@ -61,24 +52,12 @@ pub(super) fn setting<'a>(engine_full: &'a str, name: &str) -> Option<&'a str> {
 /// A list of expressions as `system.tables` shows it: `a, b`, or `(a)`, or `tuple()`.
 pub(super) fn names(list: &str) -> Vec<String> {
     let list = list.trim();
-    let list = list
-        .strip_prefix("tuple(")
-        .or_else(|| list.strip_prefix('('))
-        .unwrap_or(list);
+    let list = list.strip_prefix("tuple(").or_else(|| list.strip_prefix('(')).unwrap_or(list);
     // Also of a list that begins with an expression in brackets; then it is refused by its name.
-    let list = if list.contains('(') {
-        list
-    } else {
-        list.strip_suffix(')').unwrap_or(list)
-    };
-    list.split(',')
-        .map(|name| unquoted(name.trim()).to_owned())
-        .filter(|n| !n.is_empty())
-        .collect()
+    let list = if list.contains('(') { list } else { list.strip_suffix(')').unwrap_or(list) };
+    list.split(',').map(|name| unquoted(name.trim()).to_owned()).filter(|n| !n.is_empty()).collect()
 }
 
 pub(super) fn unquoted(name: &str) -> &str {
-    name.strip_prefix('`')
-        .and_then(|name| name.strip_suffix('`'))
-        .unwrap_or(name)
+    name.strip_prefix('`').and_then(|name| name.strip_suffix('`')).unwrap_or(name)
 }

@@ -128,20 +128,13 @@ pub enum Latest {
 
 impl TimeRange {
     /// 1970-01-01 to 24 hours from now: what live market data can have.
-    pub const LIVE: Self = Self {
-        earliest_ms: 0,
-        latest: Latest::AfterNow(24 * 3_600_000),
-    };
+    pub const LIVE: Self = Self { earliest_ms: 0, latest: Latest::AfterNow(24 * 3_600_000) };
     /// 1900 to 2199: series go far back and calendars ahead.
-    pub const CALENDAR: Self = Self {
-        earliest_ms: -2_208_988_800_000,
-        latest: Latest::At(7_258_118_399_999),
-    };
+    pub const CALENDAR: Self =
+        Self { earliest_ms: -2_208_988_800_000, latest: Latest::At(7_258_118_399_999) };
     /// 1900 to 2299: what a `DateTime64(3)` of ClickHouse can hold.
-    pub const ANY: Self = Self {
-        earliest_ms: -2_208_988_800_000,
-        latest: Latest::At(10_413_791_999_999),
-    };
+    pub const ANY: Self =
+        Self { earliest_ms: -2_208_988_800_000, latest: Latest::At(10_413_791_999_999) };
 
     /// The latest allowed time in ms since 1970, when it is `now_ms`.
     #[must_use]
@@ -206,16 +199,11 @@ impl Field {
     fn json(paths: &[&str]) -> Self {
         let paths = paths.iter().map(|path| Path::parse(path));
         let paths = paths.collect::<Option<_>>();
-        Self::new(Supply::Json(
-            paths.expect("shipped routes name sound paths"),
-        ))
+        Self::new(Supply::Json(paths.expect("shipped routes name sound paths")))
     }
 
     fn required(self) -> Self {
-        Self {
-            required: true,
-            ..self
-        }
+        Self { required: true, ..self }
     }
 
     fn text(self, text: TextForm) -> Self {
@@ -224,10 +212,7 @@ impl Field {
 
     fn else_subject(self, token: usize) -> Self {
         match self.from {
-            Supply::Json(paths) => Self {
-                from: Supply::JsonElseSubject(paths, token),
-                ..self
-            },
+            Supply::Json(paths) => Self { from: Supply::JsonElseSubject(paths, token), ..self },
             _ => self,
         }
     }

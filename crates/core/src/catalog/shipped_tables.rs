@@ -13,11 +13,8 @@ struct Shipped {
 }
 
 /// What every table ends with: where a row came from, and which copy of it is the newest.
-const PROVENANCE: &[(&str, &str)] = &[
-    ("origin", "LowCardinality(String)"),
-    ("origin_position", "UInt64"),
-    ("version", "UInt64"),
-];
+const PROVENANCE: &[(&str, &str)] =
+    &[("origin", "LowCardinality(String)"), ("origin_position", "UInt64"), ("version", "UInt64")];
 
 /// The nine tables of market data.
 pub(super) fn shipped_tables() -> Vec<Table> {
@@ -34,11 +31,7 @@ impl Shipped {
                     Column::parse(name, kind).expect("shipped tables use types that are known")
                 })
                 .collect(),
-            sort_key: self
-                .sort_key
-                .iter()
-                .map(|name| (*name).to_owned())
-                .collect(),
+            sort_key: self.sort_key.iter().map(|name| (*name).to_owned()).collect(),
             partition: Some(
                 PartitionKey::parse(self.partition_key)
                     .expect("shipped tables use partition keys that are known"),

@@ -54,19 +54,13 @@ impl PartitionKey {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (function, column) = text.trim().strip_suffix(')')?.split_once('(')?;
-        let unit = PartitionUnit::ALL
-            .into_iter()
-            .find(|unit| unit.function() == function.trim())?;
+        let unit =
+            PartitionUnit::ALL.into_iter().find(|unit| unit.function() == function.trim())?;
         let column = column.trim();
-        let column = column
-            .strip_prefix('`')
-            .and_then(|c| c.strip_suffix('`'))
-            .unwrap_or(column);
+        let column = column.strip_prefix('`').and_then(|c| c.strip_suffix('`')).unwrap_or(column);
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        (!column.is_empty() && column.chars().all(plain)).then(|| Self {
-            unit,
-            column: column.to_owned(),
-        })
+        (!column.is_empty() && column.chars().all(plain))
+            .then(|| Self { unit, column: column.to_owned() })
     }
 }
 
@@ -127,11 +121,7 @@ fn civil(day: i64) -> (i64, i64, i64) {
     let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
     let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let march_month = (5 * day_of_year + 2) / 153;
-    let month = if march_month < 10 {
-        march_month + 3
-    } else {
-        march_month - 9
-    };
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     (year, month, day_of_year - (153 * march_month + 2) / 5 + 1)
 }
@@ -165,10 +155,7 @@ mod tests {
             let mut until = None;
             for day in -29_220..124_000 {
                 let (partition, from, next) = unit.around(day);
-                assert!(
-                    (from..next).contains(&day),
-                    "{unit:?} {day}: {from}..{next}"
-                );
+                assert!((from..next).contains(&day), "{unit:?} {day}: {from}..{next}");
                 if until.is_some_and(|(end, _)| end <= day) {
                     assert_eq!(until.map(|(end, _)| end), Some(from));
                     assert!(until.is_some_and(|(_, before)| before < partition));
@@ -186,19 +173,11 @@ mod tests {
     #[test]
     fn a_partition_key_is_read_from_the_text_of_system_tables() {
         let key = PartitionKey::parse("toYYYYMM(timestamp)").expect("a key");
-        assert_eq!(
-            (key.unit, key.column.as_str()),
-            (PartitionUnit::Month, "timestamp")
-        );
+        assert_eq!((key.unit, key.column.as_str()), (PartitionUnit::Month, "timestamp"));
         assert_eq!(key.to_string(), "toYYYYMM(timestamp)");
-        for refused in [
-            "",
-            "timestamp",
-            "toMonday(t)",
-            "toYear(a + b)",
-            "(toYear(a), b)",
-            "toYear()",
-        ] {
+        for refused in
+            ["", "timestamp", "toMonday(t)", "toYear(a + b)", "(toYear(a), b)", "toYear()"]
+        {
             assert_eq!(PartitionKey::parse(refused), None, "{refused}");
         }
     }

@@ -43,11 +43,7 @@ pub(super) enum Literal {
 impl<'p> Cursor<'p> {
     /// `padded` is a payload of `length` bytes and at least 32 zero bytes.
     pub(super) fn new(padded: &'p [u8], length: usize) -> Self {
-        Self {
-            bytes: padded,
-            length,
-            at: 0,
-        }
+        Self { bytes: padded, length, at: 0 }
     }
 
     /// The next byte; zero at the end.
@@ -99,11 +95,7 @@ impl<'p> Cursor<'p> {
         let mut escaped = false;
         loop {
             // Eight bytes at a time up to a quote, a backslash or a control character.
-            while let Some(chunk) = self
-                .bytes
-                .get(self.at..)
-                .and_then(|rest| rest.first_chunk())
-            {
+            while let Some(chunk) = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk()) {
                 let stops = stops(u64::from_le_bytes(*chunk));
                 if stops != 0 {
                     self.at += stops.trailing_zeros() as usize / 8;
@@ -114,11 +106,7 @@ impl<'p> Cursor<'p> {
             match self.peek() {
                 b'"' => {
                     self.at += 1;
-                    return Ok(Text {
-                        start,
-                        end: self.at - 1,
-                        escaped,
-                    });
+                    return Ok(Text { start, end: self.at - 1, escaped });
                 }
                 b'\\' => {
                     escaped = true;
@@ -199,11 +187,9 @@ impl<'p> Cursor<'p> {
 
     /// Passes `true`, `false` or `null`.
     pub(super) fn literal(&mut self) -> Result<Literal, Fault> {
-        for (name, literal) in [
-            ("null", Literal::Null),
-            ("true", Literal::True),
-            ("false", Literal::False),
-        ] {
+        for (name, literal) in
+            [("null", Literal::Null), ("true", Literal::True), ("false", Literal::False)]
+        {
             if self.follows(name) {
                 self.at += name.len();
                 return Ok(literal);
@@ -213,32 +199,22 @@ impl<'p> Cursor<'p> {
     }
 
     fn follows(&self, word: &str) -> bool {
-        self.bytes
-            .get(self.at..)
-            .is_some_and(|rest| rest.starts_with(word.as_bytes()))
+        self.bytes.get(self.at..).is_some_and(|rest| rest.starts_with(word.as_bytes()))
     }
 
     /// The fault of something that is no value, told apart for what other writers call numbers.
     #[cold]
     fn no_number(&self) -> Fault {
-        if ["NaN", "nan", "Infinity", "inf", "Inf"]
-            .iter()
-            .any(|name| self.follows(name))
-        {
+        if ["NaN", "nan", "Infinity", "inf", "Inf"].iter().any(|name| self.follows(name)) {
             let want = "is not a number: JSON has neither NaN nor infinities";
-            let word = self
-                .bytes
-                .iter()
-                .skip(self.at)
-                .take_while(|byte| byte.is_ascii_alphabetic());
+            let word =
+                self.bytes.iter().skip(self.at).take_while(|byte| byte.is_ascii_alphabetic());
             let mut fault = Fault::message(Reason::BadNumber, self.at, want);
             fault.span.1 += u32::try_from(word.count()).unwrap_or(0);
             return fault;
         }
         let rest = self.slice(self.at, self.length);
-        let begun = ["null", "true", "false"]
-            .iter()
-            .any(|word| word.as_bytes().starts_with(rest));
+        let begun = ["null", "true", "false"].iter().any(|word| word.as_bytes().starts_with(rest));
         if begun {
             return Fault::message(
                 Reason::Truncated,
@@ -357,10 +333,7 @@ impl<'p> Cursor<'p> {
         let mut at = text.start;
         while at < text.end {
             let rest = self.slice(at, text.end);
-            let plain = rest
-                .iter()
-                .position(|byte| *byte == b'\\')
-                .unwrap_or(rest.len());
+            let plain = rest.iter().position(|byte| *byte == b'\\').unwrap_or(rest.len());
             let piece = str::from_utf8(rest.get(..plain).unwrap_or_default());
             out.push_str(piece.expect("a backslash is a boundary of UTF-8"));
             at += plain;
@@ -412,9 +385,7 @@ impl<'p> Cursor<'p> {
 /// Four hexadecimal digits.
 fn hex(text: &[u8]) -> Option<u32> {
     let digits = text.first_chunk::<4>()?;
-    digits.iter().try_fold(0, |sum, digit| {
-        Some(sum << 4 | char::from(*digit).to_digit(16)?)
-    })
+    digits.iter().try_fold(0, |sum, digit| Some(sum << 4 | char::from(*digit).to_digit(16)?))
 }
 
 /// The high bit of every byte that is a quote, a backslash or a control character. Bytes above the

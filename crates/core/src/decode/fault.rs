@@ -122,12 +122,7 @@ impl Fault {
     #[cold]
     pub(super) fn message(reason: Reason, at: usize, want: &'static str) -> Self {
         let at = u32::try_from(at).unwrap_or(u32::MAX);
-        Self {
-            reason,
-            column: None,
-            span: (at, at),
-            want,
-        }
+        Self { reason, column: None, span: (at, at), want }
     }
 
     /// The sentence for people. `column` is the name of the column at fault, `keys` the names the
@@ -197,10 +192,11 @@ mod tests {
     #[test]
     fn names_are_unique_snake_case() {
         let mut names: Vec<_> = Reason::ALL.iter().map(|reason| reason.name()).collect();
-        assert!(names.iter().all(|n| {
-            n.chars()
-                .all(|c| c.is_ascii_lowercase() || c == '_' || c == '8')
-        }));
+        assert!(
+            names
+                .iter()
+                .all(|n| { n.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c == '8') })
+        );
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), Reason::ALL.len());

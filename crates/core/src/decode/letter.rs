@@ -39,16 +39,9 @@ pub fn bury(letter: &DeadLetter<'_>, catalog: &Catalog, blocks: &mut Blocks) -> 
     let id = catalog.dead_letters();
     let headers = letter.headers();
     let columns = &catalog.table(id).columns;
-    let cells: Vec<_> = columns
-        .iter()
-        .map(|column| letter.cell(column, &headers))
-        .collect();
+    let cells: Vec<_> = columns.iter().map(|column| letter.cell(column, &headers)).collect();
     let pushed = blocks.push(id, &cells);
-    Part {
-        shelf: pushed.shelf,
-        rows: 1,
-        bytes: pushed.bytes,
-    }
+    Part { shelf: pushed.shelf, rows: 1, bytes: pushed.bytes }
 }
 
 impl<'a> DeadLetter<'a> {

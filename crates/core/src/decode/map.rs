@@ -26,16 +26,11 @@ enum Piece {
 impl Maps {
     pub(super) fn new(plan: &Plan) -> Self {
         let columns =
-            plan.columns
-                .iter()
-                .filter_map(|column| match (&column.read, &column.input) {
-                    (Read::Map, Input::Slots { slots, .. }) => Some(slots.clone()),
-                    _ => None,
-                });
-        Self {
-            columns: columns.collect(),
-            pairs: Vec::new(),
-        }
+            plan.columns.iter().filter_map(|column| match (&column.read, &column.input) {
+                (Read::Map, Input::Slots { slots, .. }) => Some(slots.clone()),
+                _ => None,
+            });
+        Self { columns: columns.collect(), pairs: Vec::new() }
     }
 
     /// Finds the pairs of the message that was scanned; the value of each map column is told how
@@ -82,10 +77,7 @@ impl Maps {
             Piece::Payload(range) => text.as_bytes().get(range.clone()).unwrap_or_default(),
             Piece::Scratch(range) => scratch.as_bytes().get(range.clone()).unwrap_or_default(),
         };
-        self.pairs
-            .iter()
-            .map(|(key, value)| (bytes(key), bytes(value)))
-            .collect()
+        self.pairs.iter().map(|(key, value)| (bytes(key), bytes(value))).collect()
     }
 }
 

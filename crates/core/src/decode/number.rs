@@ -79,23 +79,11 @@ pub(super) fn scale_small(mantissa: i64, fraction_digits: u8, scale: i32) -> Sca
             let factor = 10_i128.checked_pow(shift.unsigned_abs());
             i128::from(mantissa).saturating_mul(factor.unwrap_or(i128::MAX))
         };
-        return Scaled {
-            kept,
-            rest: Rest::Nothing,
-            negative,
-        };
+        return Scaled { kept, rest: Rest::Nothing, negative };
     }
     let Some(&divisor) = POW10.get(shift.unsigned_abs() as usize) else {
-        let rest = if mantissa == 0 {
-            Rest::Nothing
-        } else {
-            Rest::BelowHalf
-        };
-        return Scaled {
-            kept: 0,
-            rest,
-            negative,
-        };
+        let rest = if mantissa == 0 { Rest::Nothing } else { Rest::BelowHalf };
+        return Scaled { kept: 0, rest, negative };
     };
     let cut = (mantissa % divisor).unsigned_abs();
     let half = divisor.unsigned_abs() / 2;
@@ -105,11 +93,7 @@ pub(super) fn scale_small(mantissa: i64, fraction_digits: u8, scale: i32) -> Sca
         std::cmp::Ordering::Equal => Rest::Half,
         std::cmp::Ordering::Greater => Rest::AboveHalf,
     };
-    Scaled {
-        kept: i128::from(mantissa / divisor),
-        rest,
-        negative,
-    }
+    Scaled { kept: i128::from(mantissa / divisor), rest, negative }
 }
 
 /// The parts of a number's text: sign, digits before and behind the point, exponent.
@@ -128,11 +112,7 @@ pub(super) fn scale_text(text: &[u8], scale: i32) -> Result<Scaled, NumberError>
     let leading_zeros = digits().take_while(|digit| *digit == b'0').count();
     let significant = parts.whole.len() + parts.fraction.len() - leading_zeros;
     if significant == 0 {
-        return Ok(Scaled {
-            kept: 0,
-            rest: Rest::Nothing,
-            negative,
-        });
+        return Ok(Scaled { kept: 0, rest: Rest::Nothing, negative });
     }
     // Digits that stand before the end of the scale; negative when the number is far smaller.
     let length = |digits: usize| i64::try_from(digits).unwrap_or(i64::MAX);
@@ -143,11 +123,7 @@ pub(super) fn scale_text(text: &[u8], scale: i32) -> Result<Scaled, NumberError>
         return Err(NumberError::TooLarge);
     }
     let Ok(kept_digits) = usize::try_from(kept_digits) else {
-        return Ok(Scaled {
-            kept: 0,
-            rest: Rest::BelowHalf,
-            negative,
-        });
+        return Ok(Scaled { kept: 0, rest: Rest::BelowHalf, negative });
     };
     let mut rest_digits = digits().skip(leading_zeros);
     let mut kept: i128 = 0;
@@ -167,11 +143,7 @@ pub(super) fn scale_text(text: &[u8], scale: i32) -> Result<Scaled, NumberError>
             }
         }
     };
-    Ok(Scaled {
-        kept: if negative { -kept } else { kept },
-        rest,
-        negative,
-    })
+    Ok(Scaled { kept: if negative { -kept } else { kept }, rest, negative })
 }
 
 /// Splits a text that is a number of JSON's grammar: no plus, no leading zero, no bare point.
@@ -208,12 +180,7 @@ fn split(text: &[u8]) -> Option<Parts<'_>> {
         }
         Some(_) => return None,
     };
-    Some(Parts {
-        negative,
-        whole,
-        fraction,
-        exponent,
-    })
+    Some(Parts { negative, whole, fraction, exponent })
 }
 
 /// One or more digits, and what follows them.
@@ -294,11 +261,7 @@ mod tests {
             "1.2.3",
             "１",
         ] {
-            assert_eq!(
-                scale_text(text.as_bytes(), 8),
-                Err(NumberError::Grammar),
-                "{text:?}"
-            );
+            assert_eq!(scale_text(text.as_bytes(), 8), Err(NumberError::Grammar), "{text:?}");
         }
     }
 
@@ -321,11 +284,7 @@ mod tests {
             let mut long = scale_text(text.as_bytes(), scale).unwrap();
             // "-0" keeps its sign in a text and has none in an integer.
             long.negative = mantissa < 0;
-            assert_eq!(
-                scale_small(mantissa, fraction_digits, scale),
-                long,
-                "{text} {scale}"
-            );
+            assert_eq!(scale_small(mantissa, fraction_digits, scale), long, "{text} {scale}");
         }
     }
 

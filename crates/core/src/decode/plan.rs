@@ -42,11 +42,7 @@ pub(super) struct Target {
 
 impl Target {
     /// A key that the route does not know.
-    pub(super) const UNKNOWN: Self = Self {
-        slot: NONE,
-        child: NONE,
-        end: NONE,
-    };
+    pub(super) const UNKNOWN: Self = Self { slot: NONE, child: NONE, end: NONE };
 }
 
 /// A field that holds other fields.
@@ -72,14 +68,8 @@ pub(super) struct ColumnPlan {
 /// [`Supply`] with slots for paths and indices for names.
 #[derive(Debug)]
 pub(super) enum Input {
-    Slots {
-        slots: Vec<Slot>,
-        subject_token: Option<usize>,
-    },
-    DateAndTime {
-        date: Slot,
-        time: Slot,
-    },
+    Slots { slots: Vec<Slot>, subject_token: Option<usize> },
+    DateAndTime { date: Slot, time: Slot },
     Origin,
     OriginPosition,
     Version,
@@ -152,22 +142,12 @@ impl Plan {
         };
         plan.flatten(0, &tree, "");
         for object in &mut plan.objects {
-            object.required = route
-                .required_objects
-                .iter()
-                .any(|p| p.to_string() == object.name);
+            object.required = route.required_objects.iter().any(|p| p.to_string() == object.name);
         }
         plan.columns = (table.columns.iter().zip(&route.fields))
             .map(|(column, field)| {
-                let dated = table
-                    .partition
-                    .as_ref()
-                    .is_none_or(|key| key.column == column.name);
-                let range = if dated {
-                    route.time_range
-                } else {
-                    TimeRange::ANY
-                };
+                let dated = table.partition.as_ref().is_none_or(|key| key.column == column.name);
+                let range = if dated { route.time_range } else { TimeRange::ANY };
                 let excess = field.excess_digits;
                 ColumnPlan {
                     name: column.name.clone(),
@@ -179,15 +159,9 @@ impl Plan {
                         ColumnType::Int16 => Read::int(i16::MIN, i16::MAX),
                         ColumnType::Int32 => Read::int(i32::MIN, i32::MAX),
                         ColumnType::Int64 => Read::int(i64::MIN, i64::MAX),
-                        ColumnType::UInt8 => Read::UInt {
-                            max: u8::MAX.into(),
-                        },
-                        ColumnType::UInt16 => Read::UInt {
-                            max: u16::MAX.into(),
-                        },
-                        ColumnType::UInt32 => Read::UInt {
-                            max: u32::MAX.into(),
-                        },
+                        ColumnType::UInt8 => Read::UInt { max: u8::MAX.into() },
+                        ColumnType::UInt16 => Read::UInt { max: u16::MAX.into() },
+                        ColumnType::UInt32 => Read::UInt { max: u32::MAX.into() },
                         ColumnType::UInt64 => Read::UInt { max: u64::MAX },
                         ColumnType::Float32 => Read::Float32,
                         ColumnType::Float64 => Read::Float64,
@@ -197,12 +171,9 @@ impl Plan {
                             limit: 10_i128.pow(u32::from(precision.min(38))) - 1,
                             excess,
                         }),
-                        ColumnType::Time { precision } => Read::Time(TimePlan {
-                            precision,
-                            form: field.time,
-                            excess,
-                            range,
-                        }),
+                        ColumnType::Time { precision } => {
+                            Read::Time(TimePlan { precision, form: field.time, excess, range })
+                        }
                         ColumnType::TextMap => Read::Map,
                     },
                     required: field.required,
@@ -245,23 +216,13 @@ impl Plan {
                 self.nodes.push(Node::default());
                 self.flatten(usize::from(child), branch, &format!("{name}."));
                 if !branch.wanted {
-                    self.objects.push(ObjectPlan {
-                        slot: index(slot),
-                        name,
-                        required: false,
-                    });
+                    self.objects.push(ObjectPlan { slot: index(slot), name, required: false });
                 }
             }
-            let target = Target {
-                slot: index(slot),
-                child,
-                end: index(self.slots),
-            };
+            let target = Target { slot: index(slot), child, end: index(self.slots) };
             self.nodes[node].keys.push((key.as_bytes().into(), target));
         }
-        self.nodes[node]
-            .keys
-            .sort_unstable_by(|(a, _), (b, _)| (a.len(), a).cmp(&(b.len(), b)));
+        self.nodes[node].keys.sort_unstable_by(|(a, _), (b, _)| (a.len(), a).cmp(&(b.len(), b)));
     }
 
     fn slot(&self, path: &Path) -> Slot {
@@ -277,18 +238,13 @@ impl Plan {
     fn input(&self, supply: &Supply, column: impl Fn(&str) -> Option<usize>) -> Input {
         let slots = |paths: &[Path]| paths.iter().map(|path| self.slot(path)).collect();
         match supply {
-            Supply::Json(paths) => Input::Slots {
-                slots: slots(paths),
-                subject_token: None,
-            },
-            Supply::JsonElseSubject(paths, token) => Input::Slots {
-                slots: slots(paths),
-                subject_token: Some(*token),
-            },
-            Supply::DateAndTime { date, time } => Input::DateAndTime {
-                date: self.slot(date),
-                time: self.slot(time),
-            },
+            Supply::Json(paths) => Input::Slots { slots: slots(paths), subject_token: None },
+            Supply::JsonElseSubject(paths, token) => {
+                Input::Slots { slots: slots(paths), subject_token: Some(*token) }
+            }
+            Supply::DateAndTime { date, time } => {
+                Input::DateAndTime { date: self.slot(date), time: self.slot(time) }
+            }
             Supply::Origin => Input::Origin,
             Supply::OriginPosition => Input::OriginPosition,
             Supply::Version => Input::Version,
@@ -301,10 +257,7 @@ impl Plan {
 
 impl Read {
     fn int(min: impl Into<i64>, max: impl Into<i64>) -> Self {
-        Self::Int {
-            min: min.into(),
-            max: max.into(),
-        }
+        Self::Int { min: min.into(), max: max.into() }
     }
 }
 
@@ -315,11 +268,9 @@ fn index(index: usize) -> u16 {
 
 fn keys_for_people(supply: &Supply) -> String {
     match supply {
-        Supply::Json(paths) | Supply::JsonElseSubject(paths, _) => paths
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join("|"),
+        Supply::Json(paths) | Supply::JsonElseSubject(paths, _) => {
+            paths.iter().map(ToString::to_string).collect::<Vec<_>>().join("|")
+        }
         Supply::DateAndTime { date, time } => format!("{date} and {time}"),
         Supply::Origin | Supply::OriginPosition | Supply::Version | Supply::EventId(_) => {
             String::new()
@@ -342,14 +293,10 @@ impl Tree {
         let Some((key, rest)) = keys.split_first() else {
             return self;
         };
-        let at = self
-            .branches
-            .iter()
-            .position(|(known, _)| known == key)
-            .unwrap_or_else(|| {
-                self.branches.push((key.clone(), Self::default()));
-                self.branches.len() - 1
-            });
+        let at = self.branches.iter().position(|(known, _)| known == key).unwrap_or_else(|| {
+            self.branches.push((key.clone(), Self::default()));
+            self.branches.len() - 1
+        });
         self.branches[at].1.insert(rest)
     }
 

@@ -57,13 +57,12 @@ impl<'m> Message<'m> {
         let mut maps = self.pairs;
         for (index, column) in self.plan.columns.iter().enumerate() {
             let pushed = match &column.input {
-                Input::Slots {
-                    slots,
-                    subject_token,
-                } => self.json(column, slots, *subject_token, &mut maps, cells),
-                Input::DateAndTime { date, time } => self
-                    .date_and_time(column, *date, *time)
-                    .map(|cell| cells.push(cell)),
+                Input::Slots { slots, subject_token } => {
+                    self.json(column, slots, *subject_token, &mut maps, cells)
+                }
+                Input::DateAndTime { date, time } => {
+                    self.date_and_time(column, *date, *time).map(|cell| cells.push(cell))
+                }
                 Input::Origin => {
                     cells.push(Cell::Text(self.origin));
                     Ok(())
@@ -84,17 +83,12 @@ impl<'m> Message<'m> {
                 }
             };
             if let Err(fault) = pushed {
-                return Err(Fault {
-                    column: u16::try_from(index).ok(),
-                    ..fault
-                });
+                return Err(Fault { column: u16::try_from(index).ok(), ..fault });
             }
         }
         if let Some((index, identity)) = event_id {
             let id = event_id::from_headers(&self.record, self.msg_id).unwrap_or_else(|| {
-                let values = identity
-                    .iter()
-                    .filter_map(|column| cells.get(*column).copied());
+                let values = identity.iter().filter_map(|column| cells.get(*column).copied());
                 event_id::from_values(values, canonical)
             });
             if let Some(cell) = cells.get_mut(index) {
@@ -119,9 +113,7 @@ impl<'m> Message<'m> {
         match (raw, column.read) {
             (Some(raw), Read::Decimal(plan)) if raw.kind == Kind::Small => {
                 let scaled = number::scale_small(raw.small, raw.fraction_digits, plan.scale);
-                let value = plan
-                    .value(scaled)
-                    .map_err(|reason| self.given(raw).unfit(reason))?;
+                let value = plan.value(scaled).map_err(|reason| self.given(raw).unfit(reason))?;
                 cells.push(Cell::scaled(value));
             }
             (Some(raw), Read::Time(plan)) if raw.kind == Kind::Small && plan.counts_ms(raw) => {
@@ -154,11 +146,7 @@ impl<'m> Message<'m> {
     ) -> Result<Cell<'m>, Fault> {
         let given = raw.map(|raw| self.given(raw)).or_else(|| {
             let token = self.record.subject?.split('.').nth(subject_token?)?;
-            Some(Given {
-                kind: Kind::Text,
-                raw: None,
-                text: token,
-            })
+            Some(Given { kind: Kind::Text, raw: None, text: token })
         });
         let Some(given) = given else {
             return absent(column);
@@ -235,11 +223,7 @@ impl<'m> Message<'m> {
         };
         // The scanner cuts at quotes and other ASCII bytes only.
         let text = text.expect("values end at characters");
-        Given {
-            kind: raw.kind,
-            raw: Some(raw),
-            text,
-        }
+        Given { kind: raw.kind, raw: Some(raw), text }
     }
 }
 
@@ -290,11 +274,6 @@ impl Fault {
             Reason::MissingField => "the message has no object `data`",
             _ => "an object with fields of the route is something else",
         };
-        Self {
-            reason,
-            column: None,
-            span,
-            want,
-        }
+        Self { reason, column: None, span, want }
     }
 }

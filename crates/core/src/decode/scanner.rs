@@ -78,14 +78,8 @@ struct Open {
 
 impl Scanner {
     pub(super) fn new(plan: &Plan) -> Self {
-        let absent = Raw {
-            message: 0,
-            kind: Kind::Null,
-            fraction_digits: 0,
-            start: 0,
-            end: 0,
-            small: 0,
-        };
+        let absent =
+            Raw { message: 0, kind: Kind::Null, fraction_digits: 0, start: 0, end: 0, small: 0 };
         Self {
             raws: vec![absent; plan.slots],
             message: 0,
@@ -123,10 +117,7 @@ impl Scanner {
         let mut step = 0;
         // The cursor is at the brace that opens an object, or at a comma in it.
         'keys: loop {
-            let known = self
-                .learned
-                .get(step)
-                .filter(|known| known.fits(node, &cursor));
+            let known = self.learned.get(step).filter(|known| known.fits(node, &cursor));
             let target = if let Some(known) = known {
                 cursor.at += usize::from(known.length);
                 // A learned key ends at its value, but this message may have more spaces there.
@@ -139,11 +130,7 @@ impl Scanner {
                 step += 1;
                 if target.child != NONE && cursor.peek() == b'{' {
                     self.forget(target);
-                    outer[depth] = Open {
-                        node,
-                        slot: target.slot,
-                        start: narrow(cursor.at),
-                    };
+                    outer[depth] = Open { node, slot: target.slot, start: narrow(cursor.at) };
                     depth += 1;
                     node = target.child;
                     continue;
@@ -174,11 +161,7 @@ impl Scanner {
         if cursor.is_at_end() {
             return Ok(());
         }
-        Err(Fault::message(
-            Reason::TrailingBytes,
-            cursor.at,
-            "something follows the JSON object",
-        ))
+        Err(Fault::message(Reason::TrailingBytes, cursor.at, "something follows the JSON object"))
     }
 
     fn begin(&mut self) {
@@ -256,15 +239,8 @@ impl Scanner {
                 self.read_text(cursor, text, target)?;
             }
             b'-' | b'0'..=b'9' => {
-                let Number {
-                    small,
-                    fraction_digits,
-                } = cursor.number()?;
-                let kind = if small.is_some() {
-                    Kind::Small
-                } else {
-                    Kind::Long
-                };
+                let Number { small, fraction_digits } = cursor.number()?;
+                let kind = if small.is_some() { Kind::Small } else { Kind::Long };
                 let raw = self.keep(target.slot, kind, start, cursor.at);
                 if let Some(raw) = raw {
                     raw.small = small.unwrap_or(0);
@@ -273,11 +249,7 @@ impl Scanner {
             }
             opening @ (b'{' | b'[') => {
                 cursor.container(open, &mut self.scratch)?;
-                let kind = if opening == b'{' {
-                    Kind::Object
-                } else {
-                    Kind::Array
-                };
+                let kind = if opening == b'{' { Kind::Object } else { Kind::Array };
                 self.keep(target.slot, kind, start, cursor.at);
             }
             _ => {
@@ -333,13 +305,7 @@ impl Raw {
 
 impl Learned {
     fn new(bytes: &[u8], node: u16, target: Target) -> Self {
-        let mut learned = Self {
-            bytes: [0; 2],
-            mask: [0; 2],
-            length: 0,
-            node,
-            target,
-        };
+        let mut learned = Self { bytes: [0; 2], mask: [0; 2], length: 0, node, target };
         let (mut wide, mut mask) = ([0; 32], [0; 32]);
         if let (Some(place), Some(ones)) =
             (wide.get_mut(..bytes.len()), mask.get_mut(..bytes.len()))
@@ -378,16 +344,9 @@ fn narrow(offset: usize) -> u32 {
 
 #[cold]
 fn no_object(cursor: &Cursor<'_>) -> Fault {
-    let other = matches!(
-        cursor.peek(),
-        b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n'
-    );
+    let other = matches!(cursor.peek(), b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n');
     if other && !cursor.is_at_end() {
-        return Fault::message(
-            Reason::NotAnObject,
-            cursor.at,
-            "the message is not a JSON object",
-        );
+        return Fault::message(Reason::NotAnObject, cursor.at, "the message is not a JSON object");
     }
     cursor.unexpected("no JSON object here")
 }

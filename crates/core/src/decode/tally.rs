@@ -36,30 +36,18 @@ impl Tally {
     /// meant again.
     #[inline]
     pub(super) fn add_row(&mut self, pushed: Pushed) {
-        match self
-            .parts
-            .iter_mut()
-            .rev()
-            .find(|part| part.shelf == pushed.shelf)
-        {
+        match self.parts.iter_mut().rev().find(|part| part.shelf == pushed.shelf) {
             Some(part) => {
                 part.rows += 1;
                 part.bytes += pushed.bytes;
             }
-            None => self.parts.push(Part {
-                shelf: pushed.shelf,
-                rows: 1,
-                bytes: pushed.bytes,
-            }),
+            None => self.parts.push(Part { shelf: pushed.shelf, rows: 1, bytes: pushed.bytes }),
         }
     }
 
     /// Counts a dead letter.
     pub(super) fn add_dead(&mut self, reason: Reason, part: Part) {
-        self.add_row(Pushed {
-            shelf: part.shelf,
-            bytes: part.bytes,
-        });
+        self.add_row(Pushed { shelf: part.shelf, bytes: part.bytes });
         match self.dead.iter_mut().find(|(known, _)| *known == reason) {
             Some((_, count)) => *count += 1,
             None => self.dead.push((reason, 1)),

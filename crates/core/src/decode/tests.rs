@@ -39,19 +39,11 @@ impl Bench {
     fn with(catalog: Arc<Catalog>, route: &str) -> Self {
         let id = catalog.route_id(route).expect("a known route");
         let decoder = Decoder::new(Arc::clone(&catalog), id, "kafka:t:3".to_owned());
-        Self {
-            catalog,
-            decoder,
-            subject: None,
-            headers: Vec::new(),
-        }
+        Self { catalog, decoder, subject: None, headers: Vec::new() }
     }
 
     fn subject(self, subject: &'static str) -> Self {
-        Self {
-            subject: Some(subject),
-            ..self
-        }
+        Self { subject: Some(subject), ..self }
     }
 
     fn decode(&mut self, payload: &[u8]) -> Outcome {
@@ -64,14 +56,10 @@ impl Bench {
         let row = |cells: &[Cell<'_>]| {
             assert_eq!(cells.len(), columns.len());
             let named = columns.iter().zip(cells);
-            named
-                .map(|(column, cell)| (column.name.clone(), show(column, *cell)))
-                .collect()
+            named.map(|(column, cell)| (column.name.clone(), show(column, *cell))).collect()
         };
         self.decoder.row(record, NOW_MS, row).map_err(|fault| {
-            let column = fault
-                .column
-                .map(|column| &self.decoder.plan.columns[usize::from(column)]);
+            let column = fault.column.map(|column| &self.decoder.plan.columns[usize::from(column)]);
             let (name, keys) = column.map_or(("", ""), |column| (&column.name, &column.keys));
             let mut error = String::new();
             fault.write(payload, name, keys, &mut error);
@@ -81,8 +69,7 @@ impl Bench {
 
     #[track_caller]
     fn row(&mut self, payload: &str) -> BTreeMap<String, String> {
-        self.decode(payload.as_bytes())
-            .unwrap_or_else(|refusal| panic!("{payload}: {refusal:?}"))
+        self.decode(payload.as_bytes()).unwrap_or_else(|refusal| panic!("{payload}: {refusal:?}"))
     }
 
     #[track_caller]
@@ -115,9 +102,7 @@ fn show(column: &Column, cell: Cell<'_>) -> String {
         (ColumnType::Float32 | ColumnType::Float64, Cell::Float(value)) => value.to_string(),
         (ColumnType::TextMap, Cell::Map(pairs)) => {
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            let pairs = pairs
-                .iter()
-                .map(|(key, value)| format!("{}={}", text(key), text(value)));
+            let pairs = pairs.iter().map(|(key, value)| format!("{}={}", text(key), text(value)));
             pairs.collect::<Vec<_>>().join(";")
         }
         (_, Cell::Int(value)) => value.to_string(),

@@ -30,17 +30,10 @@ impl Instant {
 pub(super) fn instant(text: &[u8]) -> Option<Instant> {
     let (days, rest) = date(text)?;
     match rest.split_first() {
-        None => Some(Instant {
-            seconds: days * 86_400,
-            nanos: 0,
-            finer: false,
-        }),
+        None => Some(Instant { seconds: days * 86_400, nanos: 0, finer: false }),
         Some((b'T' | b't' | b' ', time)) => {
             let clock = clock(time)?;
-            Some(Instant {
-                seconds: days * 86_400 + clock.seconds,
-                ..clock
-            })
+            Some(Instant { seconds: days * 86_400 + clock.seconds, ..clock })
         }
         Some(_) => None,
     }
@@ -55,10 +48,7 @@ pub(super) fn date_and_time(date: &[u8], time: &[u8]) -> Option<Instant> {
     }
     let clock = clock(time)?;
     let midnight = start.seconds.rem_euclid(86_400) == 0 && start.nanos == 0 && !start.finer;
-    midnight.then_some(Instant {
-        seconds: start.seconds + clock.seconds,
-        ..clock
-    })
+    midnight.then_some(Instant { seconds: start.seconds + clock.seconds, ..clock })
 }
 
 /// `YYYY-MM-DD` as days since 1970, and what follows it.
@@ -85,19 +75,13 @@ fn clock(text: &[u8]) -> Option<Instant> {
         second = pair(s1, s2)?;
         rest = behind;
         if let Some((b'.' | b',', behind)) = rest.split_first() {
-            let digits = behind
-                .iter()
-                .take_while(|byte| byte.is_ascii_digit())
-                .count();
+            let digits = behind.iter().take_while(|byte| byte.is_ascii_digit()).count();
             if digits == 0 {
                 return None;
             }
             let (fraction, behind) = behind.split_at(digits);
             for place in 0..9 {
-                nanos = nanos * 10
-                    + fraction
-                        .get(place)
-                        .map_or(0, |digit| u32::from(digit - b'0'));
+                nanos = nanos * 10 + fraction.get(place).map_or(0, |digit| u32::from(digit - b'0'));
             }
             finer = fraction.iter().skip(9).any(|digit| *digit != b'0');
             rest = behind;
@@ -107,11 +91,7 @@ fn clock(text: &[u8]) -> Option<Instant> {
         return None;
     }
     let seconds = hour * 3_600 + minute * 60 + second - offset(rest)?;
-    Some(Instant {
-        seconds,
-        nanos,
-        finer,
-    })
+    Some(Instant { seconds, nanos, finer })
 }
 
 /// Seconds that a zone is ahead of UTC; nothing is UTC.

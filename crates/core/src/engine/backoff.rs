@@ -23,9 +23,7 @@ impl Chance {
     /// `longest`. Full jitter spreads the shelves of all instances over the whole wait
     /// ("Exponential Backoff And Jitter", AWS Architecture Blog).
     pub(super) fn wait(&mut self, failures: u32, initial: Duration, longest: Duration) -> Duration {
-        let limit = initial
-            .saturating_mul(2_u32.saturating_pow(failures))
-            .min(longest);
+        let limit = initial.saturating_mul(2_u32.saturating_pow(failures)).min(longest);
         let nanos = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
         let scaled = (u128::from(self.next()) * (u128::from(nanos) + 1)) >> 64;
         Duration::from_nanos(u64::try_from(scaled).unwrap_or(nanos))
@@ -52,9 +50,7 @@ mod tests {
     fn waits_use_the_whole_range() {
         let mut chance = Chance::new(1);
         let (initial, longest) = (Duration::from_secs(1), Duration::from_secs(32));
-        let waits: Vec<_> = (0..1_000)
-            .map(|_| chance.wait(9, initial, longest))
-            .collect();
+        let waits: Vec<_> = (0..1_000).map(|_| chance.wait(9, initial, longest)).collect();
         assert!(waits.iter().any(|wait| *wait < Duration::from_secs(2)));
         assert!(waits.iter().any(|wait| *wait > Duration::from_secs(30)));
         let mean = waits.iter().sum::<Duration>() / 1_000;

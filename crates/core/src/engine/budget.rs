@@ -51,10 +51,7 @@ pub(super) struct Budget {
 impl Budget {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
-            limit: Usage {
-                rows: limits.buffer_rows,
-                bytes: limits.buffer_bytes,
-            },
+            limit: Usage { rows: limits.buffer_rows, bytes: limits.buffer_bytes },
             pause_at: limits.pause_at,
             resume_at: limits.resume_at,
             held: Usage::default(),
@@ -121,11 +118,7 @@ impl Budget {
     }
 
     fn is_over(&self, paused: bool, held: Usage, limit: Usage) -> bool {
-        let part = if paused {
-            self.resume_at
-        } else {
-            self.pause_at
-        };
+        let part = if paused { self.resume_at } else { self.pause_at };
         let (rows, bytes) = (share(limit.rows, part), share(limit.bytes, part));
         if paused {
             held.rows > rows || held.bytes > bytes

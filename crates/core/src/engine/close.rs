@@ -58,9 +58,7 @@ impl Engine {
         let Some(commit) = self.ledger.commit() else {
             return;
         };
-        outputs.push(Output::Commit {
-            positions: commit.positions().to_vec(),
-        });
+        outputs.push(Output::Commit { positions: commit.positions().to_vec() });
         self.pacing.under_way = Some((commit, self.now));
         self.pacing.paced = self.now.after(self.limits.commit_interval);
     }
@@ -72,11 +70,7 @@ impl Engine {
             return None;
         }
         let hurry = self.phase != Phase::Running || !self.closings.is_empty();
-        Some(if hurry {
-            pacing.not_before
-        } else {
-            pacing.paced.max(pacing.not_before)
-        })
+        Some(if hurry { pacing.not_before } else { pacing.paced.max(pacing.not_before) })
     }
 
     pub(super) fn committed(&mut self) {
@@ -111,10 +105,7 @@ impl Engine {
         }
         for batch in self.batches.values_mut() {
             if matches!(batch.progress, Progress::Waiting(_))
-                && batch
-                    .claims
-                    .iter()
-                    .any(|claim| self.ledger.is_ending(claim))
+                && batch.claims.iter().any(|claim| self.ledger.is_ending(claim))
             {
                 batch.progress = Progress::Waiting(self.now);
             }
@@ -125,16 +116,12 @@ impl Engine {
     pub(super) fn stop(&mut self, deadline: Moment) {
         self.phase = match self.phase {
             Phase::Running => Phase::Stopping { deadline },
-            Phase::Stopping { deadline: earlier } => Phase::Stopping {
-                deadline: earlier.min(deadline),
-            },
+            Phase::Stopping { deadline: earlier } => {
+                Phase::Stopping { deadline: earlier.min(deadline) }
+            }
             Phase::Stopped => return,
         };
-        for open in self
-            .shelves
-            .values_mut()
-            .filter_map(|stack| stack.open.as_mut())
-        {
+        for open in self.shelves.values_mut().filter_map(|stack| stack.open.as_mut()) {
             open.urgent = true;
         }
         for batch in self.batches.values_mut() {
@@ -147,16 +134,11 @@ impl Engine {
     /// Gives up what has reached its deadline.
     pub(super) fn expire(&mut self, outputs: &mut Vec<Output>) {
         let now = self.now;
-        for closing in self
-            .closings
-            .extract_if(.., |closing| closing.deadline <= now)
-        {
+        for closing in self.closings.extract_if(.., |closing| closing.deadline <= now) {
             for lane in &closing.lanes {
                 self.ledger.end(*lane);
             }
-            outputs.push(Output::Closed {
-                lanes: closing.lanes,
-            });
+            outputs.push(Output::Closed { lanes: closing.lanes });
         }
         if let Phase::Stopping { deadline } = self.phase
             && deadline <= now
@@ -174,9 +156,7 @@ impl Engine {
             for lane in &closing.lanes {
                 self.ledger.end(*lane);
             }
-            outputs.push(Output::Closed {
-                lanes: closing.lanes,
-            });
+            outputs.push(Output::Closed { lanes: closing.lanes });
         }
         if matches!(self.phase, Phase::Stopping { .. }) && self.ledger.all_done() {
             self.end_all(outputs);
@@ -189,9 +169,7 @@ impl Engine {
         self.paused.clear();
         self.phase = Phase::Stopped;
         for closing in self.closings.drain(..) {
-            outputs.push(Output::Closed {
-                lanes: closing.lanes,
-            });
+            outputs.push(Output::Closed { lanes: closing.lanes });
         }
         outputs.push(Output::Stopped { open_chunks });
     }
@@ -202,9 +180,6 @@ impl Engine {
             Phase::Stopping { deadline } => Some(deadline),
             Phase::Running | Phase::Stopped => None,
         };
-        self.closings
-            .iter()
-            .map(|closing| closing.deadline)
-            .chain(stop)
+        self.closings.iter().map(|closing| closing.deadline).chain(stop)
     }
 }

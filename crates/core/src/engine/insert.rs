@@ -74,11 +74,7 @@ impl Engine {
         let urgent = urgent
             || (!self.closings.is_empty()
                 && claims.iter().any(|claim| self.ledger.is_ending(claim)));
-        Some(Rank {
-            patient: !urgent,
-            old: !table.is_newest(shelf.partition, self.now),
-            due,
-        })
+        Some(Rank { patient: !urgent, old: !table.is_newest(shelf.partition, self.now), due })
     }
 
     /// When the shelf has something to do that only waits for time.
@@ -92,10 +88,7 @@ impl Engine {
                 Progress::Ready | Progress::InFlight(_) | Progress::Burying => None,
             };
         }
-        let paused = self
-            .tables
-            .get(&shelf.table)
-            .is_some_and(|table| table.paused.is_some());
+        let paused = self.tables.get(&shelf.table).is_some_and(|table| table.paused.is_some());
         stack.open.as_ref().filter(|_| !paused).map(|open| open.due)
     }
 
@@ -128,23 +121,15 @@ impl Engine {
         self.budget.charge(shelf.table, Usage::bytes(batch.bytes));
         self.in_flight += 1;
         self.tables.entry(shelf.table).or_default().in_flight += 1;
-        outputs.push(Output::Send {
-            batch: id,
-            shelf,
-            attempt: batch.sent,
-        });
+        outputs.push(Output::Send { batch: id, shelf, attempt: batch.sent });
         true
     }
 
     /// Closes open blocks that are full and could not be sent.
     fn close_full(&mut self, outputs: &mut Vec<Output>) {
         let full = |stack: &Stack| stack.open.as_ref().is_some_and(|open| self.is_full(open));
-        let shelves: Vec<_> = self
-            .shelves
-            .iter()
-            .filter(|(_, stack)| full(stack))
-            .map(|(shelf, _)| *shelf)
-            .collect();
+        let shelves: Vec<_> =
+            self.shelves.iter().filter(|(_, stack)| full(stack)).map(|(shelf, _)| *shelf).collect();
         for shelf in shelves {
             self.close(shelf, true, outputs);
         }
@@ -173,28 +158,14 @@ impl Engine {
             progress: Progress::Ready,
         };
         self.batches.insert(id, batch);
-        self.blocks.insert(
-            BlockId(id),
-            Held {
-                bytes: open.bytes,
-                parts: 1,
-            },
-        );
+        self.blocks.insert(BlockId(id), Held { bytes: open.bytes, parts: 1 });
         if named || open.rows > MAX_BATCH_ROWS {
             outputs.push(Output::Seal { batch: id, shelf });
         }
         let mut large = vec![id];
         while let Some(id) = large.pop() {
-            if self
-                .batches
-                .get(&id)
-                .is_some_and(|batch| batch.rows > MAX_BATCH_ROWS)
-            {
-                large.extend(
-                    self.halve(id, Progress::Ready, outputs)
-                        .into_iter()
-                        .flatten(),
-                );
+            if self.batches.get(&id).is_some_and(|batch| batch.rows > MAX_BATCH_ROWS) {
+                large.extend(self.halve(id, Progress::Ready, outputs).into_iter().flatten());
             }
         }
         self.shelves.get(&shelf)?.closed.front().copied()
@@ -301,10 +272,7 @@ impl Engine {
 
     /// The rows of a batch are held no more; its block neither, when this was the last part.
     pub(super) fn drop_rows(&mut self, id: BatchId, batch: &Batch, outputs: &mut Vec<Output>) {
-        let mut freed = Usage {
-            rows: u64::from(batch.rows),
-            bytes: 0,
-        };
+        let mut freed = Usage { rows: u64::from(batch.rows), bytes: 0 };
         if let Some(held) = self.blocks.get_mut(&batch.block) {
             held.parts -= 1;
             if held.parts == 0 {
@@ -340,14 +308,7 @@ impl Engine {
     }
 
     fn resume_table(&mut self, table: TableId, outputs: &mut Vec<Output>) {
-        if self
-            .tables
-            .entry(table)
-            .or_default()
-            .paused
-            .take()
-            .is_some()
-        {
+        if self.tables.entry(table).or_default().paused.take().is_some() {
             outputs.push(Output::TableResumed { table });
         }
     }

@@ -31,30 +31,19 @@ impl Engine {
         batch.progress = Progress::Burying;
         let (shelf, attempts) = (batch.shelf, batch.sent);
         self.leave_shelf(id, shelf);
-        outputs.push(Output::Bury {
-            batch: id,
-            failure,
-            attempts,
-        });
+        outputs.push(Output::Bury { batch: id, failure, attempts });
     }
 
     /// A row only ClickHouse refuses is on its way to `dead_letters`, and its claims with it.
     pub(super) fn buried(&mut self, id: BatchId, part: Part, outputs: &mut Vec<Output>) {
-        if self
-            .batches
-            .get(&id)
-            .is_none_or(|batch| batch.progress != Progress::Burying)
-        {
+        if self.batches.get(&id).is_none_or(|batch| batch.progress != Progress::Burying) {
             return;
         }
         let Some(mut batch) = self.batches.remove(&id) else {
             return;
         };
         let claims = std::mem::take(&mut batch.claims);
-        self.tables
-            .entry(part.shelf.table)
-            .or_default()
-            .saw(part.shelf.partition, self.now);
+        self.tables.entry(part.shelf.table).or_default().saw(part.shelf.partition, self.now);
         self.put(part, claims);
         self.drop_rows(id, &batch, outputs);
     }
@@ -83,14 +72,7 @@ impl Engine {
         let sizes = [(at, bytes), (batch.rows - at, batch.bytes - bytes)];
         let claims = self.share_out(std::mem::take(&mut batch.claims));
         for ((half, (rows, bytes)), claim) in halves.into_iter().zip(sizes).zip(claims) {
-            let part = Batch {
-                rows,
-                bytes,
-                claims: vec![claim],
-                twin: None,
-                progress,
-                ..batch
-            };
+            let part = Batch { rows, bytes, claims: vec![claim], twin: None, progress, ..batch };
             self.batches.insert(half, part);
         }
         if let Some(held) = self.blocks.get_mut(&batch.block) {
@@ -106,29 +88,20 @@ impl Engine {
             stack.closed.insert(place, halves[0]);
         }
         let [left, right] = halves;
-        outputs.push(Output::Split {
-            batch: id,
-            at,
-            left,
-            right,
-        });
+        outputs.push(Output::Split { batch: id, at, left, right });
         Some(halves)
     }
 
     /// Two claims that stand for all of these.
     fn share_out(&mut self, mut claims: Vec<Claim>) -> [Claim; 2] {
         match (claims.pop(), claims.is_empty()) {
-            (Some(Claim::Share(share)), true) => [
-                Claim::Share(self.ledger.cut_share(&share)),
-                Claim::Share(share),
-            ],
+            (Some(Claim::Share(share)), true) => {
+                [Claim::Share(self.ledger.cut_share(&share)), Claim::Share(share)]
+            }
             (last, _) => {
                 claims.extend(last);
                 let share = self.ledger.bundle(claims);
-                [
-                    Claim::Share(self.ledger.cut_share(&share)),
-                    Claim::Share(share),
-                ]
+                [Claim::Share(self.ledger.cut_share(&share)), Claim::Share(share)]
             }
         }
     }

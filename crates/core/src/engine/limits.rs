@@ -67,9 +67,7 @@ impl Limits {
     }
 
     pub(super) fn full_bytes(&self) -> u64 {
-        let headroom = self
-            .buffer_bytes
-            .saturating_sub(share(self.buffer_bytes, self.pause_at));
+        let headroom = self.buffer_bytes.saturating_sub(share(self.buffer_bytes, self.pause_at));
         self.batch_bytes.min(headroom).max(1)
     }
 }

@@ -64,25 +64,15 @@ impl Engine {
         let (held, limit) = (self.budget.held(), self.budget.limit());
         let pressure = self.budget.pressure();
         let is = |wanted: fn(Progress) -> bool| {
-            self.batches
-                .values()
-                .filter(|batch| wanted(batch.progress))
-                .count()
+            self.batches.values().filter(|batch| wanted(batch.progress)).count()
         };
-        let in_flight = self
-            .batches
-            .values()
-            .filter_map(|batch| match batch.progress {
-                Progress::InFlight(since) => Some(since),
-                Progress::Ready | Progress::Waiting(_) | Progress::Burying => None,
-            });
+        let in_flight = self.batches.values().filter_map(|batch| match batch.progress {
+            Progress::InFlight(since) => Some(since),
+            Progress::Ready | Progress::Waiting(_) | Progress::Burying => None,
+        });
         let tables_paused = self.tables.iter().filter_map(|(table, state)| {
             let (since, failure) = state.paused.clone()?;
-            Some(PausedTable {
-                table: *table,
-                since,
-                failure,
-            })
+            Some(PausedTable { table: *table, since, failure })
         });
         Snapshot {
             rows: held.rows,
@@ -93,11 +83,7 @@ impl Engine {
             lanes: self.ledger.live().count(),
             lanes_paused: self.paused.len(),
             tables_paused: tables_paused.collect(),
-            batches_building: self
-                .shelves
-                .values()
-                .filter(|stack| stack.open.is_some())
-                .count(),
+            batches_building: self.shelves.values().filter(|stack| stack.open.is_some()).count(),
             batches_ready: is(|progress| progress == Progress::Ready),
             batches_waiting: is(|progress| matches!(progress, Progress::Waiting(_))),
             batches_in_flight: self.in_flight,

@@ -16,18 +16,9 @@ use crate::verdict::Failure;
 const TICKS: TableId = TableId(0);
 const CANDLES: TableId = TableId(1);
 const LETTERS: TableId = TableId(9);
-const JANUARY: Shelf = Shelf {
-    table: TICKS,
-    partition: Partition(202_601),
-};
-const FEBRUARY: Shelf = Shelf {
-    table: TICKS,
-    partition: Partition(202_602),
-};
-const GRAVE: Shelf = Shelf {
-    table: LETTERS,
-    partition: Partition(202_601),
-};
+const JANUARY: Shelf = Shelf { table: TICKS, partition: Partition(202_601) };
+const FEBRUARY: Shelf = Shelf { table: TICKS, partition: Partition(202_602) };
+const GRAVE: Shelf = Shelf { table: LETTERS, partition: Partition(202_601) };
 const LANE: LaneId = LaneId(1);
 const OTHER: LaneId = LaneId(2);
 
@@ -42,26 +33,14 @@ impl Scene {
     fn new(mut limits: Limits) -> Self {
         limits.dead_letters = LETTERS;
         let engine = Engine::new(limits, 7);
-        Self {
-            engine,
-            now: Moment::default(),
-            said: Vec::new(),
-        }
+        Self { engine, now: Moment::default(), said: Vec::new() }
     }
 
     /// Two lanes, one per table, and the default limits.
     fn usual() -> Self {
         let mut scene = Self::new(Limits::default());
-        scene.tell(Input::Assigned {
-            lane: LANE,
-            start: Position(0),
-            table: TICKS,
-        });
-        scene.tell(Input::Assigned {
-            lane: OTHER,
-            start: Position(0),
-            table: CANDLES,
-        });
+        scene.tell(Input::Assigned { lane: LANE, start: Position(0), table: TICKS });
+        scene.tell(Input::Assigned { lane: OTHER, start: Position(0), table: CANDLES });
         scene
     }
 
@@ -82,9 +61,8 @@ impl Scene {
         for _ in 0..100 {
             self.now = self.engine.next_wake().expect("something is due");
             let said = self.tell(Input::Tick);
-            if let Some(Output::Send { batch, attempt, .. }) = said
-                .iter()
-                .find(|output| matches!(output, Output::Send { .. }))
+            if let Some(Output::Send { batch, attempt, .. }) =
+                said.iter().find(|output| matches!(output, Output::Send { .. }))
             {
                 return (*batch, *attempt);
             }
@@ -93,19 +71,13 @@ impl Scene {
     }
 
     fn fetch(&mut self, lane: LaneId, next: u64, parts: &[(Shelf, u32)]) -> Vec<Output> {
-        let receipt = self
-            .engine
-            .open(lane, Position(next), 100)
-            .expect("the lane is ours");
+        let receipt = self.engine.open(lane, Position(next), 100).expect("the lane is ours");
         let parts = parts.iter().map(|(shelf, rows)| Part {
             shelf: *shelf,
             rows: *rows,
             bytes: u64::from(*rows),
         });
-        self.tell(Input::Decoded {
-            receipt,
-            parts: parts.collect(),
-        })
+        self.tell(Input::Decoded { receipt, parts: parts.collect() })
     }
 
     fn durable(&mut self, batch: BatchId) -> Vec<Output> {
@@ -113,19 +85,12 @@ impl Scene {
     }
 
     fn fail(&mut self, batch: BatchId, code: i32) -> Vec<Output> {
-        self.tell(Input::Failed {
-            batch,
-            failure: refused(code),
-        })
+        self.tell(Input::Failed { batch, failure: refused(code) })
     }
 }
 
 fn refused(code: i32) -> Failure {
-    Failure::Server {
-        code,
-        name: String::new(),
-        message: String::new(),
-    }
+    Failure::Server { code, name: String::new(), message: String::new() }
 }
 
 fn sent(outputs: &[Output]) -> Vec<BatchId> {

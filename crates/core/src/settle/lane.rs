@@ -46,19 +46,8 @@ struct Front {
 
 impl Lane {
     pub(super) fn new(start: Position, table: TableId) -> Self {
-        let front = Front {
-            reached: start,
-            asked: None,
-            confirmed: start,
-        };
-        Self {
-            table,
-            tenure: Tenure::Live {
-                opened: start,
-                front,
-            },
-            chunks: VecDeque::new(),
-        }
+        let front = Front { reached: start, asked: None, confirmed: start };
+        Self { table, tenure: Tenure::Live { opened: start, front }, chunks: VecDeque::new() }
     }
 
     pub(super) fn table(&self) -> TableId {
@@ -80,21 +69,12 @@ impl Lane {
             return None;
         }
         *opened = next;
-        self.chunks.push_back(Chunk {
-            id,
-            next,
-            bytes,
-            receipts: 1,
-            since: now,
-        });
+        self.chunks.push_back(Chunk { id, next, bytes, receipts: 1, since: now });
         Some(())
     }
 
     fn chunk(&mut self, id: ChunkId) -> Option<&mut Chunk> {
-        let index = self
-            .chunks
-            .binary_search_by_key(&id, |chunk| chunk.id)
-            .ok()?;
+        let index = self.chunks.binary_search_by_key(&id, |chunk| chunk.id).ok()?;
         self.chunks.get_mut(index)
     }
 
@@ -161,8 +141,7 @@ impl Lane {
     }
 
     pub(super) fn has_news(&self) -> bool {
-        self.front()
-            .is_some_and(|front| front.asked.is_none() && front.reached > front.confirmed)
+        self.front().is_some_and(|front| front.asked.is_none() && front.reached > front.confirmed)
     }
 
     /// The position to commit, when the front moved and no commit of this lane is under way.
@@ -202,8 +181,7 @@ impl Lane {
 
     /// Durable and committed as far as it was opened, or not ours any more.
     pub(super) fn is_done(&self) -> bool {
-        self.front()
-            .is_none_or(|front| self.chunks.is_empty() && front.reached == front.confirmed)
+        self.front().is_none_or(|front| self.chunks.is_empty() && front.reached == front.confirmed)
     }
 
     /// Not ours, and nothing of it is held.
@@ -212,17 +190,10 @@ impl Lane {
     }
 
     pub(super) fn open_chunks(&self) -> usize {
-        self.chunks
-            .iter()
-            .filter(|chunk| chunk.receipts > 0)
-            .count()
+        self.chunks.iter().filter(|chunk| chunk.receipts > 0).count()
     }
 
     pub(super) fn oldest_open(&self) -> Option<Moment> {
-        self.chunks
-            .iter()
-            .filter(|chunk| chunk.receipts > 0)
-            .map(|chunk| chunk.since)
-            .min()
+        self.chunks.iter().filter(|chunk| chunk.receipts > 0).map(|chunk| chunk.since).min()
     }
 }

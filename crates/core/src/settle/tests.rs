@@ -8,9 +8,7 @@ const TABLE: TableId = TableId(0);
 const NOW: Moment = Moment(std::time::Duration::ZERO);
 
 fn receipt(ledger: &mut Ledger, lane: u32, next: u64) -> Receipt {
-    ledger
-        .open(LaneId(lane), Position(next), 1, NOW)
-        .expect("the lane is ours")
+    ledger.open(LaneId(lane), Position(next), 1, NOW).expect("the lane is ours")
 }
 
 fn settle(ledger: &mut Ledger, claims: impl IntoIterator<Item = Claim>) -> Vec<ChunkId> {

@@ -60,10 +60,7 @@ fn nothing_is_lost_and_nothing_stalls_in_any_world() {
             (counts, failed)
         };
         let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        running
-            .into_iter()
-            .filter_map(|thread| thread.join().ok())
-            .collect()
+        running.into_iter().filter_map(|thread| thread.join().ok()).collect()
     });
     let mut counts = Counts::default();
     for (more, failed) in &results {

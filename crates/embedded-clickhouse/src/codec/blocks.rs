@@ -26,12 +26,7 @@ pub(crate) struct BlockReader<R> {
 
 impl<R: Read> BlockReader<R> {
     pub(crate) fn new(inner: R) -> Self {
-        Self {
-            inner,
-            raw: Vec::new(),
-            at: 0,
-            packed: Vec::new(),
-        }
+        Self { inner, raw: Vec::new(), at: 0, packed: Vec::new() }
     }
 
     /// Loads the next block; `false` at a clean end.
@@ -49,20 +44,12 @@ impl<R: Read> BlockReader<R> {
         };
         let (packed, raw) = (size(17), size(21));
         if !(HEADER..=LARGEST).contains(&packed) || raw > LARGEST {
-            return Err(broken(
-                271,
-                "CANNOT_DECOMPRESS",
-                "sizes of a compressed block are absurd",
-            ));
+            return Err(broken(271, "CANNOT_DECOMPRESS", "sizes of a compressed block are absurd"));
         }
         self.packed.clear();
         self.packed.extend_from_slice(&head[16..]);
         let wanted = packed - HEADER;
-        let got = self
-            .inner
-            .by_ref()
-            .take(wanted as u64)
-            .read_to_end(&mut self.packed)?;
+        let got = self.inner.by_ref().take(wanted as u64).read_to_end(&mut self.packed)?;
         if got < wanted {
             return Err(cut("in the middle of a compressed block"));
         }
@@ -132,11 +119,7 @@ fn read_some(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
 }
 
 fn cut(place: &str) -> io::Error {
-    broken(
-        33,
-        "CANNOT_READ_ALL_DATA",
-        &format!("the body ends {place}"),
-    )
+    broken(33, "CANNOT_READ_ALL_DATA", &format!("the body ends {place}"))
 }
 
 fn broken(code: i32, name: &str, message: &str) -> io::Error {
@@ -153,11 +136,7 @@ pub(crate) fn pack(raw: &[u8], out: &mut Vec<u8>) {
     let length =
         lz4_flex::block::compress_into(raw, &mut out[data..]).expect("room for the worst case");
     out.truncate(data + length);
-    let size = |length: usize| {
-        u32::try_from(length)
-            .expect("a block of a mebibyte")
-            .to_le_bytes()
-    };
+    let size = |length: usize| u32::try_from(length).expect("a block of a mebibyte").to_le_bytes();
     out[start + 16] = LZ4;
     out[start + 17..start + 21].copy_from_slice(&size(length + HEADER));
     out[start + 21..start + 25].copy_from_slice(&size(raw.len()));

@@ -25,10 +25,7 @@ fn hash128(data: &[u8]) -> (u64, u64) {
         let seed = (word(data, 0) ^ K3, word(data, 8));
         hash128_with_seed(&data[16..], seed)
     } else if length >= 8 {
-        let seed = (
-            word(data, 0) ^ (length as u64).wrapping_mul(K0),
-            word(data, length - 8) ^ K1,
-        );
+        let seed = (word(data, 0) ^ (length as u64).wrapping_mul(K0), word(data, length - 8) ^ K1);
         hash128_with_seed(&[], seed)
     } else {
         hash128_with_seed(data, (K0, K1))
@@ -43,23 +40,10 @@ fn hash128_with_seed(data: &[u8], seed: (u64, u64)) -> (u64, u64) {
     let mut z = (data.len() as u64).wrapping_mul(K1);
     let mut v = (0_u64, 0_u64);
     let mut w = (0_u64, 0_u64);
-    v.0 = (y ^ K1)
-        .rotate_right(49)
-        .wrapping_mul(K1)
-        .wrapping_add(word(data, 0));
-    v.1 =
-        v.0.rotate_right(42)
-            .wrapping_mul(K1)
-            .wrapping_add(word(data, 8));
-    w.0 = y
-        .wrapping_add(z)
-        .rotate_right(35)
-        .wrapping_mul(K1)
-        .wrapping_add(x);
-    w.1 = x
-        .wrapping_add(word(data, 88))
-        .rotate_right(53)
-        .wrapping_mul(K1);
+    v.0 = (y ^ K1).rotate_right(49).wrapping_mul(K1).wrapping_add(word(data, 0));
+    v.1 = v.0.rotate_right(42).wrapping_mul(K1).wrapping_add(word(data, 8));
+    w.0 = y.wrapping_add(z).rotate_right(35).wrapping_mul(K1).wrapping_add(x);
+    w.1 = x.wrapping_add(word(data, 88)).rotate_right(53).wrapping_mul(K1);
     let mut at = 0;
     while data.len() - at >= 128 {
         for _ in 0..2 {
@@ -83,9 +67,7 @@ fn hash128_with_seed(data: &[u8], seed: (u64, u64)) -> (u64, u64) {
             at += 64;
         }
     }
-    y = y
-        .wrapping_add(w.0.rotate_right(37).wrapping_mul(K0))
-        .wrapping_add(z);
+    y = y.wrapping_add(w.0.rotate_right(37).wrapping_mul(K0)).wrapping_add(z);
     x = x.wrapping_add(v.0.wrapping_add(z).rotate_right(49).wrapping_mul(K0));
     // The tail in steps of 32 from the end; the last step may reach back before `at`.
     let tail = data.len() - at;
@@ -93,11 +75,7 @@ fn hash128_with_seed(data: &[u8], seed: (u64, u64)) -> (u64, u64) {
     while done < tail {
         done += 32;
         let from = data.len() - done;
-        y = y
-            .wrapping_sub(x)
-            .rotate_right(42)
-            .wrapping_mul(K0)
-            .wrapping_add(v.1);
+        y = y.wrapping_sub(x).rotate_right(42).wrapping_mul(K0).wrapping_add(v.1);
         w.0 = w.0.wrapping_add(word(data, from + 16));
         x = x.rotate_right(49).wrapping_mul(K0).wrapping_add(w.0);
         w.0 = w.0.wrapping_add(v.0);
@@ -105,10 +83,7 @@ fn hash128_with_seed(data: &[u8], seed: (u64, u64)) -> (u64, u64) {
     }
     x = mix(x, v.0);
     y = mix(y, w.0);
-    (
-        mix(x.wrapping_add(v.1), w.1).wrapping_add(y),
-        mix(x.wrapping_add(w.1), y.wrapping_add(v.1)),
-    )
+    (mix(x.wrapping_add(v.1), w.1).wrapping_add(y), mix(x.wrapping_add(w.1), y.wrapping_add(v.1)))
 }
 
 /// Fewer than 128 bytes.
@@ -122,10 +97,7 @@ fn murmur(data: &[u8], seed: (u64, u64)) -> (u64, u64) {
         d = shift_mix(a.wrapping_add(if length >= 8 { word(data, 0) } else { c }));
     } else {
         c = mix(word(data, length - 8).wrapping_add(K1), a);
-        d = mix(
-            b.wrapping_add(length as u64),
-            c.wrapping_add(word(data, length - 16)),
-        );
+        d = mix(b.wrapping_add(length as u64), c.wrapping_add(word(data, length - 16)));
         a = a.wrapping_add(d);
         let mut at = 0;
         while at + 16 < length {
@@ -151,16 +123,10 @@ fn up_to_16(data: &[u8]) -> u64 {
         mix(a, b.wrapping_add(length as u64).rotate_right(turn)) ^ b
     } else if length >= 4 {
         let a = u64::from(half(data, 0));
-        mix(
-            (length as u64).wrapping_add(a << 3),
-            u64::from(half(data, length - 4)),
-        )
+        mix((length as u64).wrapping_add(a << 3), u64::from(half(data, length - 4)))
     } else if length > 0 {
-        let (a, b, c) = (
-            u64::from(data[0]),
-            u64::from(data[length >> 1]),
-            u64::from(data[length - 1]),
-        );
+        let (a, b, c) =
+            (u64::from(data[0]), u64::from(data[length >> 1]), u64::from(data[length - 1]));
         let y = a.wrapping_add(b << 8);
         let z = (length as u64).wrapping_add(c << 2);
         shift_mix(y.wrapping_mul(K2) ^ z.wrapping_mul(K3)).wrapping_mul(K2)

@@ -62,9 +62,5 @@ pub(crate) fn reader<'a>(
         ContentEncoding::Zstd => Box::new(zstd::stream::read::Decoder::new(body)?),
         ContentEncoding::Lz4 => Box::new(FrameReader::new(body)),
     };
-    Ok(if blocks {
-        Box::new(BlockReader::new(BufReader::new(plain)))
-    } else {
-        plain
-    })
+    Ok(if blocks { Box::new(BlockReader::new(BufReader::new(plain))) } else { plain })
 }

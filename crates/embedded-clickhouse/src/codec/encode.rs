@@ -27,14 +27,7 @@ impl AnswerEncoding {
         let offers: Vec<_> = accepted
             .split(',')
             .filter(|offer| !offer.replace(' ', "").ends_with(";q=0"))
-            .map(|offer| {
-                offer
-                    .split(';')
-                    .next()
-                    .unwrap_or_default()
-                    .trim()
-                    .to_ascii_lowercase()
-            })
+            .map(|offer| offer.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
             .collect();
         [
             ("lz4", Self::Lz4),
@@ -74,10 +67,7 @@ impl Encoder {
         let level = |level: u32| flate2::Compression::new(level.min(9));
         Ok(match encoding {
             AnswerEncoding::Identity => Self::Identity(Vec::new()),
-            AnswerEncoding::Blocks => Self::Blocks {
-                raw: Vec::new(),
-                out: Vec::new(),
-            },
+            AnswerEncoding::Blocks => Self::Blocks { raw: Vec::new(), out: Vec::new() },
             AnswerEncoding::Gzip(at) => {
                 Self::Gzip(flate2::write::GzEncoder::new(Vec::new(), level(at)))
             }

@@ -21,13 +21,8 @@ enum State<R: Read> {
 
 impl<R: Read> FrameReader<R> {
     pub(crate) fn new(inner: R) -> Self {
-        let watched = Watched {
-            inner: BufReader::new(inner),
-            ended: false,
-        };
-        Self {
-            state: State::Between(watched),
-        }
+        let watched = Watched { inner: BufReader::new(inner), ended: false };
+        Self { state: State::Between(watched) }
     }
 }
 
@@ -97,9 +92,7 @@ mod tests {
         two.extend(frame(b"more"));
         let read = |data: &[u8]| {
             let mut out = Vec::new();
-            FrameReader::new(data)
-                .read_to_end(&mut out)
-                .map(|_| out.len())
+            FrameReader::new(data).read_to_end(&mut out).map(|_| out.len())
         };
         assert_eq!(read(&two).unwrap(), 300_004);
         assert_eq!(read(&two[..first]).unwrap(), 300_000);

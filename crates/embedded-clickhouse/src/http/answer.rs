@@ -85,9 +85,8 @@ impl Reply {
             builder = builder.header("X-ClickHouse-Exception-Tag", tag);
         }
         if let Some(encoding) = self.encoding.header() {
-            builder = builder
-                .header("Content-Encoding", encoding)
-                .header("Vary", "Accept-Encoding");
+            builder =
+                builder.header("Content-Encoding", encoding).header("Vary", "Accept-Encoding");
         }
         builder
             .body(self.body)
@@ -109,13 +108,7 @@ pub(crate) fn plain(status: StatusCode, text: &str) -> Response<AnswerBody> {
 /// Header values are visible ASCII; a query id may be anything.
 fn printable(text: &str) -> String {
     text.chars()
-        .map(|sign| {
-            if sign.is_ascii_graphic() || sign == ' ' {
-                sign
-            } else {
-                '?'
-            }
-        })
+        .map(|sign| if sign.is_ascii_graphic() || sign == ' ' { sign } else { '?' })
         .collect()
 }
 
@@ -219,9 +212,7 @@ impl Output {
             pieces: None,
             encoder: Encoder::new(encoding)?,
             encoding,
-            tag: std::iter::repeat_with(fastrand::lowercase)
-                .take(16)
-                .collect(),
+            tag: std::iter::repeat_with(fastrand::lowercase).take(16).collect(),
             version: version.to_owned(),
             wait_end,
             format: String::new(),
@@ -340,17 +331,8 @@ impl Drop for LeaveGuard {
 
 impl AnswerBody {
     fn whole(body: Vec<u8>) -> Self {
-        let whole = if body.is_empty() {
-            VecDeque::new()
-        } else {
-            VecDeque::from([body.into()])
-        };
-        Self {
-            whole,
-            pieces: None,
-            ending: Ending::Open,
-            guard: None,
-        }
+        let whole = if body.is_empty() { VecDeque::new() } else { VecDeque::from([body.into()]) };
+        Self { whole, pieces: None, ending: Ending::Open, guard: None }
     }
 
     /// Keeps the guard until the body ends; at once disarmed when nothing runs any more.

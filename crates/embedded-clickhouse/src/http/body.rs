@@ -58,13 +58,7 @@ pub(crate) async fn open(mut incoming: Incoming) -> Result<(Input, Option<Feed>)
         }
     }
     let (queue, rest) = mpsc::channel(QUEUE);
-    Ok((
-        Input {
-            pieces,
-            rest: Some(rest),
-        },
-        Some(Feed { incoming, queue }),
-    ))
+    Ok((Input { pieces, rest: Some(rest) }, Some(Feed { incoming, queue })))
 }
 
 impl Feed {
@@ -114,11 +108,7 @@ async fn next(incoming: &mut Incoming) -> Message {
 }
 
 fn cut(reason: &str) -> Exception {
-    Exception::new(
-        33,
-        "CANNOT_READ_ALL_DATA",
-        &format!("the body was cut short: {reason}"),
-    )
+    Exception::new(33, "CANNOT_READ_ALL_DATA", &format!("the body was cut short: {reason}"))
 }
 
 impl Read for Input {

@@ -18,11 +18,7 @@ pub(crate) struct Part {
 /// `CANNOT_READ_ALL_DATA` when the closing boundary is not there.
 pub(crate) fn split(body: &[u8], boundary: &str) -> Result<Vec<Part>, Exception> {
     let cut = || {
-        Exception::new(
-            33,
-            "CANNOT_READ_ALL_DATA",
-            "a multipart body without its closing boundary",
-        )
+        Exception::new(33, "CANNOT_READ_ALL_DATA", "a multipart body without its closing boundary")
     };
     let first = format!("--{boundary}");
     let next = format!("\r\n--{boundary}");
@@ -41,11 +37,7 @@ pub(crate) fn split(body: &[u8], boundary: &str) -> Result<Vec<Part>, Exception>
         let end = find(data, next.as_bytes()).ok_or_else(cut)?;
         if let Some(name) = attribute(&head, "name") {
             let file = attribute(&head, "filename").is_some();
-            parts.push(Part {
-                name,
-                file,
-                data: data[..end].to_vec(),
-            });
+            parts.push(Part { name, file, data: data[..end].to_vec() });
         }
         rest = &data[end + next.len()..];
     }
@@ -53,10 +45,8 @@ pub(crate) fn split(body: &[u8], boundary: &str) -> Result<Vec<Part>, Exception>
 
 /// `name="…"` of the part's Content-Disposition.
 fn attribute(head: &str, name: &str) -> Option<String> {
-    let line = head.lines().find(|line| {
-        line.to_ascii_lowercase()
-            .starts_with("content-disposition:")
-    })?;
+    let line =
+        head.lines().find(|line| line.to_ascii_lowercase().starts_with("content-disposition:"))?;
     line.split(';').find_map(|item| {
         let (key, value) = item.trim().split_once('=')?;
         (key == name).then(|| value.trim_matches('"').to_owned())
@@ -64,8 +54,7 @@ fn attribute(head: &str, name: &str) -> Option<String> {
 }
 
 fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
-    text.windows(wanted.len())
-        .position(|window| window == wanted)
+    text.windows(wanted.len()).position(|window| window == wanted)
 }
 
 #[cfg(test)]
@@ -80,16 +69,8 @@ mod tests {
         assert_eq!(
             parts,
             [
-                Part {
-                    name: "param_x".into(),
-                    file: false,
-                    data: b"1".to_vec()
-                },
-                Part {
-                    name: "t".into(),
-                    file: true,
-                    data: b"a\r\nb".to_vec()
-                },
+                Part { name: "param_x".into(), file: false, data: b"1".to_vec() },
+                Part { name: "t".into(), file: true, data: b"a\r\nb".to_vec() },
             ]
         );
         assert_eq!(split(&body[..body.len() - 6], "B").unwrap_err().code, 33);

@@ -80,9 +80,7 @@ impl Request {
             compress: false,
             accept_encoding: header(headers, ACCEPT_ENCODING.as_str()).unwrap_or_default(),
             wait_end: false,
-            boundary: header(headers, CONTENT_TYPE.as_str())
-                .as_deref()
-                .and_then(boundary),
+            boundary: header(headers, CONTENT_TYPE.as_str()).as_deref().and_then(boundary),
             user: header(headers, "x-clickhouse-user"),
             key: header(headers, "x-clickhouse-key"),
             role: false,
@@ -182,11 +180,7 @@ impl Request {
     /// How the answer shall be compressed.
     pub(crate) fn answer_encoding(&self) -> AnswerEncoding {
         let setting = |name: &str| {
-            self.settings
-                .iter()
-                .rev()
-                .find(|(key, _)| key == name)
-                .map(|(_, value)| value.as_str())
+            self.settings.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
         };
         if self.compress {
             return AnswerEncoding::Blocks;
@@ -225,12 +219,7 @@ impl RawSession {
                 })?,
         };
         let (check, close) = (truth(&self.check), truth(&self.close));
-        Ok(Some(SessionRequest {
-            id: self.id,
-            timeout,
-            check,
-            close,
-        }))
+        Ok(Some(SessionRequest { id: self.id, timeout, check, close }))
     }
 }
 
@@ -251,8 +240,7 @@ fn boundary(content_type: &str) -> Option<String> {
     }
     parameters.split(';').find_map(|parameter| {
         let (name, value) = parameter.trim().split_once('=')?;
-        name.eq_ignore_ascii_case("boundary")
-            .then(|| value.trim_matches('"').to_owned())
+        name.eq_ignore_ascii_case("boundary").then(|| value.trim_matches('"').to_owned())
     })
 }
 
@@ -291,13 +279,10 @@ fn base64(text: &str) -> Option<Vec<u8>> {
 
 /// Name and value of a URL's query, decoded.
 fn pairs(query: &str) -> impl Iterator<Item = (String, String)> + '_ {
-    query
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decoded(name), decoded(value))
-        })
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decoded(name), decoded(value))
+    })
 }
 
 fn decoded(text: &str) -> String {
@@ -325,14 +310,7 @@ fn uuid() -> String {
     let bits = fastrand::u128(..);
     let bits = (bits & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
     let hex = format!("{bits:032x}");
-    format!(
-        "{}-{}-{}-{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..]
-    )
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
 #[cfg(test)]
@@ -357,10 +335,7 @@ mod tests {
         .unwrap();
         assert_eq!(request.query, "SELECT {x:UInt8}");
         assert_eq!(request.parameters, [("x".to_owned(), "1".to_owned())]);
-        assert_eq!(
-            request.settings,
-            [("max_threads".to_owned(), "2".to_owned())]
-        );
+        assert_eq!(request.settings, [("max_threads".to_owned(), "2".to_owned())]);
         assert_eq!(request.database.as_deref(), Some("market"));
         assert_eq!(request.query_id, "q 1");
         assert_eq!(request.session.as_ref().unwrap().timeout, SESSION_TIMEOUT);
@@ -375,37 +350,17 @@ mod tests {
         assert!(basic.authenticate(None).is_ok());
         let other = request("/?user=alice", &[]).unwrap();
         assert_eq!(other.authenticate(None).unwrap_err().status(), 403);
-        assert_eq!(
-            request("/?role=r", &[])
-                .unwrap()
-                .authenticate(None)
-                .unwrap_err()
-                .code,
-            511
-        );
+        assert_eq!(request("/?role=r", &[]).unwrap().authenticate(None).unwrap_err().code, 511);
     }
 
     #[test]
     fn encodings_are_negotiated_or_refused() {
-        assert_eq!(
-            request("/", &[("content-encoding", "br")])
-                .unwrap_err()
-                .code,
-            89
-        );
-        let accept = |value| {
-            request("/", &[("accept-encoding", value)])
-                .unwrap()
-                .answer_encoding()
-        };
+        assert_eq!(request("/", &[("content-encoding", "br")]).unwrap_err().code, 89);
+        let accept = |value| request("/", &[("accept-encoding", value)]).unwrap().answer_encoding();
         assert_eq!(accept("zstd;q=0, gzip"), AnswerEncoding::Gzip(3));
         assert_eq!(accept("br"), AnswerEncoding::Identity);
         assert_eq!(accept("zstd"), AnswerEncoding::Zstd);
-        let off = request(
-            "/?enable_http_compression=0",
-            &[("accept-encoding", "gzip")],
-        )
-        .unwrap();
+        let off = request("/?enable_http_compression=0", &[("accept-encoding", "gzip")]).unwrap();
         assert_eq!(off.answer_encoding(), AnswerEncoding::Identity);
     }
 

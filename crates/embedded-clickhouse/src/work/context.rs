@@ -16,17 +16,11 @@ impl Before {
     pub(super) fn of(connection: &mut Connection, request: &Request) -> Result<Self, Exception> {
         let mut database = None;
         if request.database.is_some() {
-            database = Some(
-                ask(connection, "SELECT currentDatabase()", "TSVRaw")?
-                    .trim_end()
-                    .to_owned(),
-            );
+            database =
+                Some(ask(connection, "SELECT currentDatabase()", "TSVRaw")?.trim_end().to_owned());
         }
-        let names: Vec<_> = request
-            .settings
-            .iter()
-            .map(|(name, _)| statement::quoted(name))
-            .collect();
+        let names: Vec<_> =
+            request.settings.iter().map(|(name, _)| statement::quoted(name)).collect();
         let mut settings = Vec::new();
         if !names.is_empty() {
             let sql = format!(
@@ -69,23 +63,17 @@ impl Before {
 /// # Errors
 /// The engine's `UNKNOWN_DATABASE`.
 pub(super) fn use_database(connection: &mut Connection, database: &str) -> Result<(), Exception> {
-    run(
-        connection,
-        &format!("USE {}", statement::identifier(database)),
-    )
+    run(connection, &format!("USE {}", statement::identifier(database)))
 }
 
 fn run(connection: &mut Connection, sql: &str) -> Result<(), Exception> {
-    connection
-        .query(sql.as_bytes(), "Null", &[])
-        .map_err(|error| Exception::parse(&error))?;
+    connection.query(sql.as_bytes(), "Null", &[]).map_err(|error| Exception::parse(&error))?;
     Ok(())
 }
 
 fn ask(connection: &mut Connection, sql: &str, format: &str) -> Result<String, Exception> {
-    let answer = connection
-        .query(sql.as_bytes(), format, &[])
-        .map_err(|error| Exception::parse(&error))?;
+    let answer =
+        connection.query(sql.as_bytes(), format, &[]).map_err(|error| Exception::parse(&error))?;
     Ok(String::from_utf8_lossy(answer.bytes()).into_owned())
 }
 
@@ -110,8 +98,6 @@ pub(super) fn set(
         assignments.push(format!("{name} = {}", statement::quoted(value)));
     }
     let sql = format!("SET {}", assignments.join(", "));
-    connection
-        .query(sql.as_bytes(), "Null", &[])
-        .map_err(|error| Exception::parse(&error))?;
+    connection.query(sql.as_bytes(), "Null", &[]).map_err(|error| Exception::parse(&error))?;
     Ok(())
 }

@@ -88,23 +88,14 @@ impl Run<'_> {
             parsed = statement::parse(&text);
         }
         match parsed? {
-            Statement::Insert {
-                head,
-                format,
-                data_at,
-            } => {
+            Statement::Insert { head, format, data_at } => {
                 if self.request.reads_only && connection.changes_something(&text[..data_at]) {
                     return Err(readonly().into());
                 }
                 let data = Cursor::new(&text[data_at..]).chain(reader);
                 self.insert(connection, &head, &format, data)
             }
-            Statement::Query {
-                format,
-                piecewise,
-                session_only,
-                kills,
-            } => {
+            Statement::Query { format, piecewise, session_only, kills } => {
                 if kills {
                     self.id.refuse_kill_by_id(&text)?;
                 }
@@ -113,11 +104,7 @@ impl Run<'_> {
                 } else if self.request.reads_only && !session_only {
                     return Err(readonly().into());
                 }
-                let default = self
-                    .request
-                    .default_format
-                    .as_deref()
-                    .unwrap_or(DEFAULT_FORMAT);
+                let default = self.request.default_format.as_deref().unwrap_or(DEFAULT_FORMAT);
                 self.output.format = format.unwrap_or_else(|| default.to_owned());
                 if piecewise && self.answer_may_come_in_pieces() {
                     self.query_in_pieces(connection, &text)
@@ -139,17 +126,11 @@ impl Run<'_> {
     ) -> Result<(), Stop> {
         let refused = |error: String| Exception::parse(&error);
         let parameters = &self.request.parameters;
-        let mut insert = connection
-            .insert(head, format, parameters)
-            .map_err(refused)?;
-        let mut guard = format
-            .eq_ignore_ascii_case("Values")
-            .then(ValuesGuard::default);
+        let mut insert = connection.insert(head, format, parameters).map_err(refused)?;
+        let mut guard = format.eq_ignore_ascii_case("Values").then(ValuesGuard::default);
         let mut buffer = vec![0; APPEND_BYTES];
         loop {
-            let length = data
-                .read(&mut buffer)
-                .map_err(|error| Exception::of_body(&error))?;
+            let length = data.read(&mut buffer).map_err(|error| Exception::of_body(&error))?;
             if length == 0 {
                 break;
             }
@@ -165,9 +146,8 @@ impl Run<'_> {
     fn query_in_pieces(&mut self, connection: &mut Connection, text: &[u8]) -> Result<(), Stop> {
         let failed = |error: String| Exception::parse(&error);
         let parameters = &self.request.parameters;
-        let mut stream = connection
-            .stream(text, &self.output.format, parameters)
-            .map_err(failed)?;
+        let mut stream =
+            connection.stream(text, &self.output.format, parameters).map_err(failed)?;
         while let Some(piece) = stream.fetch().map_err(failed)? {
             self.output.tally.add(&piece.tally());
             self.output.write(piece.bytes())?;

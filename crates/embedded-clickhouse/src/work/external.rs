@@ -53,13 +53,9 @@ impl External {
         let name = statement::identifier(&self.name);
         let create = format!("CREATE TEMPORARY TABLE {name} ({})", self.structure);
         let refused = |error: String| Exception::parse(&error);
-        connection
-            .query(create.as_bytes(), "Null", &[])
-            .map_err(refused)?;
+        connection.query(create.as_bytes(), "Null", &[]).map_err(refused)?;
         let sql = format!("INSERT INTO {name}");
-        let mut insert = connection
-            .insert(sql.as_bytes(), &self.format, &[])
-            .map_err(refused)?;
+        let mut insert = connection.insert(sql.as_bytes(), &self.format, &[]).map_err(refused)?;
         insert.append(&self.data).map_err(refused)?;
         insert.finish().map_err(refused)?;
         Ok(())
@@ -67,10 +63,7 @@ impl External {
 
     /// A session's connection lives on; the table does not.
     pub(super) fn drop(&self, connection: &mut Connection) {
-        let sql = format!(
-            "DROP TEMPORARY TABLE IF EXISTS {}",
-            statement::identifier(&self.name)
-        );
+        let sql = format!("DROP TEMPORARY TABLE IF EXISTS {}", statement::identifier(&self.name));
         if let Err(error) = connection.query(sql.as_bytes(), "Null", &[]) {
             tracing::debug!(%error, "an external table stays in its session");
         }

@@ -7,11 +7,7 @@ fn health_checks_answer() {
     let client = Server::shared();
     for path in ["/ping", "/replicas_status", "/"] {
         let response = client.send("GET", path, &[], b"");
-        assert_eq!(
-            (response.status, response.text().as_str()),
-            (200, "Ok.\n"),
-            "{path}"
-        );
+        assert_eq!((response.status, response.text().as_str()), (200, "Ok.\n"), "{path}");
     }
     let head = client.send("HEAD", "/ping", &[], b"");
     assert_eq!((head.status, head.body.len()), (200, 0));
@@ -34,19 +30,12 @@ fn query_may_stand_in_url_and_body() {
 #[test]
 fn headers_tell_what_a_server_tells() {
     let client = Server::shared();
-    let response = client
-        .with("query_id", "my id")
-        .post("SELECT number FROM numbers(7)");
+    let response = client.with("query_id", "my id").post("SELECT number FROM numbers(7)");
     assert_eq!(response.header("x-clickhouse-query-id"), Some("my id"));
     assert_eq!(response.header("x-clickhouse-format"), Some("TabSeparated"));
-    assert_eq!(
-        response.header("content-type"),
-        Some("text/tab-separated-values; charset=UTF-8")
-    );
+    assert_eq!(response.header("content-type"), Some("text/tab-separated-values; charset=UTF-8"));
     assert!(
-        response
-            .header("x-clickhouse-server-display-name")
-            .is_some_and(|name| !name.is_empty())
+        response.header("x-clickhouse-server-display-name").is_some_and(|name| !name.is_empty())
     );
     assert_eq!(
         response.header("x-clickhouse-timezone"),
@@ -64,23 +53,14 @@ fn headers_tell_what_a_server_tells() {
 #[test]
 fn format_comes_from_statement_url_or_header() {
     let client = Server::shared();
-    let json = client
-        .with("default_format", "JSONEachRow")
-        .post("SELECT 1 AS a");
+    let json = client.with("default_format", "JSONEachRow").post("SELECT 1 AS a");
     assert_eq!(json.text(), "{\"a\":1}\n");
     assert_eq!(json.header("x-clickhouse-format"), Some("JSONEachRow"));
-    let csv = client
-        .with("default_format", "JSONEachRow")
-        .post("SELECT 1 AS a FORMAT CSV");
-    assert_eq!(
-        (csv.text().as_str(), csv.header("x-clickhouse-format")),
-        ("1\n", Some("CSV"))
-    );
+    let csv = client.with("default_format", "JSONEachRow").post("SELECT 1 AS a FORMAT CSV");
+    assert_eq!((csv.text().as_str(), csv.header("x-clickhouse-format")), ("1\n", Some("CSV")));
     let header = client.insert_with("SELECT 1 AS a", &[("X-ClickHouse-Format", "TSKV")], b"");
     assert_eq!(header.text(), "a=1\n");
-    let show = client
-        .with("default_format", "JSONEachRow")
-        .post("EXISTS DATABASE system");
+    let show = client.with("default_format", "JSONEachRow").post("EXISTS DATABASE system");
     assert_eq!(show.text(), "{\"result\":1}\n");
 }
 
@@ -94,16 +74,11 @@ fn large_answers_of_every_format_are_what_the_engine_means() {
         ("CSVWithNames", "\"number\"\n0\n", 200_001),
         ("JSONEachRow", "{\"number\":0}\n", 200_000),
     ] {
-        let response = client.post(&format!(
-            "SELECT number FROM numbers(200000) FORMAT {format}"
-        ));
+        let response = client.post(&format!("SELECT number FROM numbers(200000) FORMAT {format}"));
         let text = response.text();
         assert!(response.complete && text.starts_with(head), "{format}");
         assert_eq!(text.lines().count(), rows, "{format}");
-        assert_eq!(
-            text.matches("number").count() / 200_000,
-            usize::from(format == "JSONEachRow")
-        );
+        assert_eq!(text.matches("number").count() / 200_000, usize::from(format == "JSONEachRow"));
     }
     let array = client
         .with("output_format_json_array_of_rows", "1")
@@ -126,9 +101,7 @@ fn settings_and_parameters_of_the_url_reach_the_statement() {
         .with("param_s", "it's; \\'")
         .ok("SELECT {n:UInt8} + 1, {s:String}");
     assert_eq!(bound, "42\tit\\'s; \\'");
-    let wait = client
-        .with("wait_end_of_query", "1")
-        .post("SELECT number FROM numbers(300000)");
+    let wait = client.with("wait_end_of_query", "1").post("SELECT number FROM numbers(300000)");
     assert!(wait.header("content-length").is_some() && wait.complete);
     for value in ["0", "1"] {
         assert_eq!(client.with("async_insert", value).ok("SELECT 1"), "1");
@@ -149,13 +122,10 @@ fn external_tables_and_parameters_come_in_a_multipart_body() {
             body.as_bytes(),
         );
     assert_eq!(response.text(), "['b','c']\n");
-    let types = client
-        .with("ext_types", "UInt8, String")
-        .with("ext_format", "CSV")
-        .insert_with(
-            "SELECT sum(_1) FROM ext",
-            &[("Content-Type", "multipart/form-data; boundary=b")],
-            body.as_bytes(),
-        );
+    let types = client.with("ext_types", "UInt8, String").with("ext_format", "CSV").insert_with(
+        "SELECT sum(_1) FROM ext",
+        &[("Content-Type", "multipart/form-data; boundary=b")],
+        body.as_bytes(),
+    );
     assert_eq!(types.text(), "6\n");
 }

@@ -14,9 +14,7 @@ fn table(name: &str) -> Client {
 }
 
 fn rows() -> Vec<u8> {
-    (0..ROWS)
-        .flat_map(|row| format!("{row},text {row}\n").into_bytes())
-        .collect()
+    (0..ROWS).flat_map(|row| format!("{row},text {row}\n").into_bytes()).collect()
 }
 
 fn count(client: &Client) -> usize {
@@ -50,19 +48,10 @@ fn packed(encoding: &str, data: &[u8]) -> Vec<u8> {
 fn unpacked(encoding: &str, data: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     match encoding {
-        "gzip" => flate2::read::GzDecoder::new(data)
-            .read_to_end(&mut out)
-            .unwrap(),
-        "deflate" => flate2::read::ZlibDecoder::new(data)
-            .read_to_end(&mut out)
-            .unwrap(),
-        "zstd" => zstd::Decoder::new(data)
-            .unwrap()
-            .read_to_end(&mut out)
-            .unwrap(),
-        "lz4" => lz4_flex::frame::FrameDecoder::new(data)
-            .read_to_end(&mut out)
-            .unwrap(),
+        "gzip" => flate2::read::GzDecoder::new(data).read_to_end(&mut out).unwrap(),
+        "deflate" => flate2::read::ZlibDecoder::new(data).read_to_end(&mut out).unwrap(),
+        "zstd" => zstd::Decoder::new(data).unwrap().read_to_end(&mut out).unwrap(),
+        "lz4" => lz4_flex::frame::FrameDecoder::new(data).read_to_end(&mut out).unwrap(),
         other => panic!("{other}"),
     };
     out
@@ -76,11 +65,8 @@ fn compressed_bodies_are_taken_with_the_insert_outside_or_inside() {
     for encoding in ENCODINGS {
         client.ok("TRUNCATE TABLE t");
         let headers = [("Content-Encoding", encoding)];
-        let outside = client.insert_with(
-            "INSERT INTO t FORMAT CSV",
-            &headers,
-            &packed(encoding, &rows()),
-        );
+        let outside =
+            client.insert_with("INSERT INTO t FORMAT CSV", &headers, &packed(encoding, &rows()));
         assert_eq!(outside.status, 200, "{encoding}: {}", outside.text());
         let mut text = b"INSERT INTO t FORMAT CSV\n".to_vec();
         text.extend(rows());
@@ -90,13 +76,7 @@ fn compressed_bodies_are_taken_with_the_insert_outside_or_inside() {
     }
     let brotli = client.insert_with("SELECT 1", &[("Content-Encoding", "br")], b"x");
     assert_eq!(brotli.code(), Some(89));
-    assert!(
-        brotli
-            .text()
-            .contains("Content-Encoding br is not supported"),
-        "{}",
-        brotli.text()
-    );
+    assert!(brotli.text().contains("Content-Encoding br is not supported"), "{}", brotli.text());
 }
 
 #[test]
@@ -128,27 +108,15 @@ fn answers_are_compressed_as_accepted_errors_too() {
         let accept = [("Accept-Encoding", encoding)];
         let response = client.insert_with(query, &accept, b"");
         assert_eq!(response.header("content-encoding"), Some(encoding));
-        assert!(
-            response.complete && response.body.len() < plain.len() / 2,
-            "{encoding}"
-        );
+        assert!(response.complete && response.body.len() < plain.len() / 2, "{encoding}");
         assert!(unpacked(encoding, &response.body) == plain, "{encoding}");
         let error = client.insert_with("SELECT nope", &accept, b"");
-        assert_eq!(
-            (error.status, error.header("content-encoding")),
-            (404, Some(encoding))
-        );
-        assert!(
-            unpacked(encoding, &error.body).starts_with(b"Code: 47."),
-            "{encoding}"
-        );
+        assert_eq!((error.status, error.header("content-encoding")), (404, Some(encoding)));
+        assert!(unpacked(encoding, &error.body).starts_with(b"Code: 47."), "{encoding}");
     }
     let off = client.with("enable_http_compression", "0");
     let off = off.insert_with("SELECT 1", &[("Accept-Encoding", "gzip")], b"");
-    assert_eq!(
-        (off.header("content-encoding"), off.text().as_str()),
-        (None, "1\n")
-    );
+    assert_eq!((off.header("content-encoding"), off.text().as_str()), (None, "1\n"));
 }
 
 /// A block as `compress=1` gives it: 16 bytes of checksum, the method, two sizes, the data.
@@ -175,12 +143,7 @@ fn blocks_of_clickhouse_go_both_ways() {
     let mut broken = packed.body.clone();
     broken[40] ^= 1;
     let broken = unpacking.insert("INSERT INTO t FORMAT Native", &broken);
-    assert_eq!(
-        (broken.status, broken.code()),
-        (400, Some(40)),
-        "{}",
-        broken.text()
-    );
+    assert_eq!((broken.status, broken.code()), (400, Some(40)), "{}", broken.text());
     let first = 16 + block_sizes(&packed.body).1;
     for end in [packed.body.len() - 1, first + 7, first - 1, 5] {
         let cut = unpacking.insert("INSERT INTO t FORMAT Native", &packed.body[..end]);
@@ -188,37 +151,21 @@ fn blocks_of_clickhouse_go_both_ways() {
     }
     let mut method = packed.body.clone();
     method[16] = 0x91;
-    assert_eq!(
-        unpacking
-            .insert("INSERT INTO t FORMAT Native", &method)
-            .code(),
-        Some(40)
-    );
+    assert_eq!(unpacking.insert("INSERT INTO t FORMAT Native", &method).code(), Some(40));
     assert_eq!(count(&client), 0);
 
     let error = client.with("compress", "1").post("SELECT nope");
     let (method, _, raw) = block_sizes(&error.body);
     assert_eq!(method, 0x82);
     let text = lz4_flex::block::decompress(&error.body[25..], raw).unwrap();
-    assert!(
-        text.starts_with(b"Code: 47. DB::Exception: "),
-        "{}",
-        String::from_utf8_lossy(&text)
-    );
+    assert!(text.starts_with(b"Code: 47. DB::Exception: "), "{}", String::from_utf8_lossy(&text));
 }
 
 #[test]
 fn cut_bodies_insert_nothing() {
     let client = table("cut");
     client.insert("INSERT INTO t FORMAT CSV", &rows());
-    let formats = [
-        "Native",
-        "CSV",
-        "JSONEachRow",
-        "RowBinary",
-        "Parquet",
-        "Values",
-    ];
+    let formats = ["Native", "CSV", "JSONEachRow", "RowBinary", "Parquet", "Values"];
     let bodies = formats.map(|format| {
         // Several blocks, more than the server holds before it asks the engine.
         client
@@ -239,11 +186,7 @@ fn cut_bodies_insert_nothing() {
         }
         // Whole rows, but the length that was announced did not come: not inserted either.
         assert_ne!(client.insert_short(&query, &body).status, 200, "{format}");
-        assert_ne!(
-            client.insert_chunked(&query, &body, 40_000, true).status,
-            200,
-            "{format}"
-        );
+        assert_ne!(client.insert_chunked(&query, &body, 40_000, true).status, 200, "{format}");
         assert_eq!(count(&client), 0, "{format}");
         assert_eq!(client.insert(&query, &body).status, 200, "{format}");
         assert_eq!(count(&client), 4 * ROWS, "{format}");

@@ -22,10 +22,7 @@ pub(crate) struct Response {
 
 impl Client {
     pub(crate) fn new(address: SocketAddr) -> Self {
-        Self {
-            address,
-            parameters: String::new(),
-        }
+        Self { address, parameters: String::new() }
     }
 
     /// A new database, current for all that follows.
@@ -39,18 +36,12 @@ impl Client {
     /// With one more parameter in the URL.
     pub(crate) fn with(&self, name: &str, value: &str) -> Self {
         let parameters = format!("{}&{name}={}", self.parameters, encoded(value));
-        Self {
-            address: self.address,
-            parameters,
-        }
+        Self { address: self.address, parameters }
     }
 
     fn target(&self, query: &str) -> String {
-        let query = if query.is_empty() {
-            String::new()
-        } else {
-            format!("query={}", encoded(query))
-        };
+        let query =
+            if query.is_empty() { String::new() } else { format!("query={}", encoded(query)) };
         format!("/?{query}{}", self.parameters)
     }
 
@@ -106,11 +97,8 @@ impl Client {
         size: usize,
         cut: bool,
     ) -> Response {
-        let mut message = self.head(
-            "POST",
-            &self.target(query),
-            &[("Transfer-Encoding", "chunked")],
-        );
+        let mut message =
+            self.head("POST", &self.target(query), &[("Transfer-Encoding", "chunked")]);
         for chunk in data.chunks(size) {
             message.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
             message.extend_from_slice(chunk);
@@ -171,9 +159,7 @@ impl Client {
 
     fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_mins(2)))
-            .unwrap();
+        stream.set_read_timeout(Some(Duration::from_mins(2))).unwrap();
         stream
     }
 
@@ -191,11 +177,7 @@ impl Client {
 /// Only a body that is not whole needs the half-close; a whole one would look as if its client
 /// left.
 fn is_cut(message: &[u8]) -> bool {
-    let end = message
-        .windows(4)
-        .position(|window| window == b"\r\n\r\n")
-        .unwrap()
-        + 4;
+    let end = message.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
     let head = String::from_utf8_lossy(&message[..end]).to_lowercase();
     match head.split("content-length: ").nth(1) {
         Some(rest) => {
@@ -214,33 +196,15 @@ pub(crate) fn read(mut stream: TcpStream) -> Response {
         all.extend_from_slice(&buffer[..length]);
     }
     let Some(end) = all.windows(4).position(|window| window == b"\r\n\r\n") else {
-        return Response {
-            status: 0,
-            headers: Vec::new(),
-            body: all,
-            complete: false,
-        };
+        return Response { status: 0, headers: Vec::new(), body: all, complete: false };
     };
     let head = String::from_utf8_lossy(&all[..end]).into_owned();
     let mut lines = head.lines();
-    let status = lines
-        .next()
-        .unwrap()
-        .split(' ')
-        .nth(1)
-        .unwrap()
-        .parse()
-        .unwrap();
+    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
     let headers = lines.filter_map(|line| line.split_once(": "));
-    let headers: Vec<_> = headers
-        .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
-        .collect();
-    let mut response = Response {
-        status,
-        headers,
-        body: Vec::new(),
-        complete: false,
-    };
+    let headers: Vec<_> =
+        headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
+    let mut response = Response { status, headers, body: Vec::new(), complete: false };
     let rest = &all[end + 4..];
     if response.header("transfer-encoding") == Some("chunked") {
         (response.body, response.complete) = dechunked(rest);
@@ -274,10 +238,7 @@ fn dechunked(mut rest: &[u8]) -> (Vec<u8>, bool) {
 
 impl Response {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     pub(crate) fn text(&self) -> String {

@@ -18,61 +18,23 @@ fn curl_pings_creates_inserts_and_queries() {
     let database = client.ok("SELECT currentDatabase()");
     let base = format!("http://{}", client.address);
     let curl = |arguments: &[&str]| {
-        let output = Command::new("curl")
-            .args(["-sS", "--max-time", "60"])
-            .args(arguments)
-            .output();
+        let output =
+            Command::new("curl").args(["-sS", "--max-time", "60"]).args(arguments).output();
         let output = output.expect("curl is needed by this test");
-        assert!(
-            output.status.success(),
-            "curl {arguments:?}: {}",
-            said(&output)
-        );
+        assert!(output.status.success(), "curl {arguments:?}: {}", said(&output));
         String::from_utf8(output.stdout).unwrap()
     };
     assert_eq!(curl(&[&format!("{base}/ping")]), "Ok.\n");
     let here = format!("{base}/?database={database}");
-    curl(&[
-        &here,
-        "-d",
-        "CREATE TABLE t (a UInt8, b String) ENGINE = MergeTree ORDER BY a",
-    ]);
+    curl(&[&here, "-d", "CREATE TABLE t (a UInt8, b String) ENGINE = MergeTree ORDER BY a"]);
     curl(&[&here, "-d", "INSERT INTO t VALUES (1, 'x'), (2, 'y')"]);
     let insert = format!("{here}&query=INSERT+INTO+t+FORMAT+JSONEachRow");
     curl(&[&insert, "--data-binary", "{\"a\":3,\"b\":\"z\"}"]);
-    curl(&[
-        &insert,
-        "-H",
-        "Transfer-Encoding: chunked",
-        "--data-binary",
-        "{\"a\":4,\"b\":\"w\"}",
-    ]);
-    assert_eq!(
-        curl(&[
-            "-G",
-            &here,
-            "--data-urlencode",
-            "query=SELECT sum(a) FROM t"
-        ]),
-        "10\n"
-    );
-    assert_eq!(
-        curl(&["--compressed", &here, "-d", "SELECT count() FROM t"]),
-        "4\n"
-    );
-    assert_eq!(
-        curl(&["-u", "default:", &here, "-d", "SELECT max(b) FROM t"]),
-        "z\n"
-    );
-    let error = curl(&[
-        "-o",
-        "/dev/null",
-        "-w",
-        "%{http_code}",
-        &here,
-        "-d",
-        "SELECT * FROM u",
-    ]);
+    curl(&[&insert, "-H", "Transfer-Encoding: chunked", "--data-binary", "{\"a\":4,\"b\":\"w\"}"]);
+    assert_eq!(curl(&["-G", &here, "--data-urlencode", "query=SELECT sum(a) FROM t"]), "10\n");
+    assert_eq!(curl(&["--compressed", &here, "-d", "SELECT count() FROM t"]), "4\n");
+    assert_eq!(curl(&["-u", "default:", &here, "-d", "SELECT max(b) FROM t"]), "z\n");
+    let error = curl(&["-o", "/dev/null", "-w", "%{http_code}", &here, "-d", "SELECT * FROM u"]);
     assert_eq!(error, "404");
 }
 
@@ -87,9 +49,7 @@ fn python() -> PathBuf {
     let python = home.join("bin/python");
     if !home.join("complete").is_file() {
         std::fs::create_dir_all(&cache).unwrap();
-        run(Command::new("python3")
-            .args(["-m", "venv", "--clear"])
-            .arg(&home));
+        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home));
         run(Command::new(&python).args([
             "-m",
             "pip",
@@ -104,9 +64,7 @@ fn python() -> PathBuf {
 }
 
 fn run(command: &mut Command) {
-    let output = command
-        .output()
-        .expect("python3 with venv is needed by this test");
+    let output = command.output().expect("python3 with venv is needed by this test");
     assert!(output.status.success(), "{command:?}: {}", said(&output));
 }
 

@@ -60,10 +60,7 @@ fn what_was_answered_survives_kill_9() {
                 answers.recv_timeout(Duration::from_mins(2)).unwrap();
             }
             server.kill_9();
-            writers
-                .into_iter()
-                .flat_map(|writer| writer.join().unwrap())
-                .collect()
+            writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect()
         });
         answered.extend(done);
         server = Server::start(data.path(), &Variant::default());
@@ -76,19 +73,10 @@ fn what_was_answered_survives_kill_9() {
         let there = client.ok("SELECT DISTINCT batch FROM market.t");
         let there: std::collections::HashSet<u64> =
             there.lines().map(|batch| batch.parse().unwrap()).collect();
-        let missing: Vec<_> = answered
-            .iter()
-            .filter(|batch| !there.contains(batch))
-            .collect();
-        assert!(
-            missing.is_empty(),
-            "round {round}: answered and lost: {missing:?}"
-        );
+        let missing: Vec<_> = answered.iter().filter(|batch| !there.contains(batch)).collect();
+        assert!(missing.is_empty(), "round {round}: answered and lost: {missing:?}");
     }
-    println!(
-        "{} inserts answered over three kills, none lost",
-        answered.len()
-    );
+    println!("{} inserts answered over three kills, none lost", answered.len());
     assert!(server.stop().success());
 }
 
@@ -105,10 +93,7 @@ fn stop_waits_for_what_runs_and_leaves_clean_data() {
     wait_until("the slow insert runs", || client.ok(running) == "1");
     assert!(server.stop().success());
     assert_eq!(client::read(slow).status, 200);
-    assert!(
-        client.try_insert("SELECT 1", b"").is_none(),
-        "it still listens"
-    );
+    assert!(client.try_insert("SELECT 1", b"").is_none(), "it still listens");
     let server = Server::start(data.path(), &Variant::default());
     assert_eq!(server.client().ok("SELECT count() FROM market.t"), "3");
 }
@@ -135,9 +120,7 @@ fn stop_cancels_what_does_not_end() {
     let client = server.client();
     let endless = client
         .open("SELECT count() FROM numbers(1000000000000) WHERE NOT ignore(sipHash64(number))");
-    wait_until("it runs", || {
-        client.ok("SELECT count() FROM system.processes") == "2"
-    });
+    wait_until("it runs", || client.ok("SELECT count() FROM system.processes") == "2");
     assert!(server.stop().success());
     assert!(!client::read(endless).complete);
 }

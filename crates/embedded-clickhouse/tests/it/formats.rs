@@ -10,9 +10,7 @@ const COLUMNS: &str = "id UInt64, symbol LowCardinality(String), note Nullable(S
 fn tables(name: &str, rows: u32) -> Client {
     let client = Server::shared().database(name);
     for table in ["source", "target"] {
-        client.ok(&format!(
-            "CREATE TABLE {table} ({COLUMNS}) ENGINE = MergeTree ORDER BY id"
-        ));
+        client.ok(&format!("CREATE TABLE {table} ({COLUMNS}) ENGINE = MergeTree ORDER BY id"));
     }
     client.ok(&format!(
         "INSERT INTO source SELECT number, ['EUR/USD', 'ü;''\\n\\t\"']::Array(String)[number % 2 + 1], \
@@ -24,9 +22,7 @@ fn tables(name: &str, rows: u32) -> Client {
 }
 
 fn checksum(client: &Client, table: &str) -> String {
-    client.ok(&format!(
-        "SELECT count(), groupBitXor(cityHash64(*)) FROM {table}"
-    ))
+    client.ok(&format!("SELECT count(), groupBitXor(cityHash64(*)) FROM {table}"))
 }
 
 #[track_caller]
@@ -37,22 +33,14 @@ fn goes_round(format: &str) {
     let query = format!("INSERT INTO target FORMAT {format}");
     let whole = client.insert(&query, &data.body);
     assert_eq!(whole.status, 200, "{format}: {}", whole.text());
-    assert_eq!(
-        checksum(&client, "target"),
-        checksum(&client, "source"),
-        "{format} whole"
-    );
+    assert_eq!(checksum(&client, "target"), checksum(&client, "source"), "{format} whole");
     let summary = whole.header("x-clickhouse-summary").unwrap();
     assert!(summary.contains(r#""written_rows":"2000""#), "{summary}");
 
     client.ok("TRUNCATE TABLE target");
     let pieces = client.insert_chunked(&query, &data.body, 997, false);
     assert_eq!(pieces.status, 200, "{format}: {}", pieces.text());
-    assert_eq!(
-        checksum(&client, "target"),
-        checksum(&client, "source"),
-        "{format} in pieces"
-    );
+    assert_eq!(checksum(&client, "target"), checksum(&client, "source"), "{format} in pieces");
 
     client.ok("TRUNCATE TABLE target");
     let mut inline = format!("{query}\n").into_bytes();
@@ -112,13 +100,9 @@ fn values_and_select_may_stand_in_the_statement() {
     client.ok("INSERT INTO t SELECT 3, 'z'");
     client.ok("INSERT INTO t FORMAT JSONEachRow {\"a\": 4, \"b\": \"j\"}");
     client.ok("INSERT INTO t FORMAT CSV SETTINGS format_csv_delimiter = '|'\n5|c\n");
-    assert_eq!(
-        client.insert("INSERT INTO t VALUES", b"(6, 'v')").status,
-        200
-    );
-    let bound = client
-        .with("param_t", "t")
-        .insert("INSERT INTO {t:Identifier} FORMAT CSV", b"7,p\n");
+    assert_eq!(client.insert("INSERT INTO t VALUES", b"(6, 'v')").status, 200);
+    let bound =
+        client.with("param_t", "t").insert("INSERT INTO {t:Identifier} FORMAT CSV", b"7,p\n");
     assert_eq!(bound.status, 200, "{}", bound.text());
     assert_eq!(
         client.ok("SELECT a, b FROM t ORDER BY a FORMAT CSV"),

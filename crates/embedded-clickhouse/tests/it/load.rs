@@ -38,10 +38,7 @@ fn sixteen_clients_insert_and_query_at_the_same_time() {
             });
         }
     });
-    assert_eq!(
-        client.ok("SELECT count(), uniqExact(client, n) FROM t"),
-        "16000\t16000"
-    );
+    assert_eq!(client.ok("SELECT count(), uniqExact(client, n) FROM t"), "16000\t16000");
 }
 
 /// 200 MB into the engine and 400 MB out of it; the process stays small because neither is held.
@@ -64,15 +61,9 @@ fn large_insert_and_large_select_need_little_memory() {
         chunk.extend_from_slice(&row.to_le_bytes());
         chunk.extend_from_slice(&row.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
         chunk.extend_from_slice(&1.25_f64.to_le_bytes());
-        chunk.extend_from_slice(
-            &u128::from(row)
-                .wrapping_mul(0x1234_5678_9abc_def1)
-                .to_le_bytes(),
-        );
+        chunk.extend_from_slice(&u128::from(row).wrapping_mul(0x1234_5678_9abc_def1).to_le_bytes());
         if chunk.len() >= 1 << 20 || row + 1 == ROWS {
-            stream
-                .write_all(format!("{:x}\r\n", chunk.len()).as_bytes())
-                .unwrap();
+            stream.write_all(format!("{:x}\r\n", chunk.len()).as_bytes()).unwrap();
             stream.write_all(&chunk).unwrap();
             stream.write_all(b"\r\n").unwrap();
             chunk.clear();
@@ -82,10 +73,7 @@ fn large_insert_and_large_select_need_little_memory() {
     let response = client::read(stream);
     assert_eq!(response.status, 200, "{}", response.text());
     let (insert_took, insert_peak) = (started.elapsed(), server.memory_mib("VmHWM"));
-    assert_eq!(
-        client.ok("SELECT count(), sum(a) FROM large.t"),
-        "5000000\t12499997500000"
-    );
+    assert_eq!(client.ok("SELECT count(), sum(a) FROM large.t"), "5000000\t12499997500000");
 
     let started = Instant::now();
     let mut stream = client.open("SELECT * FROM large.t, numbers(2) AS n FORMAT RowBinary");
@@ -107,12 +95,6 @@ fn large_insert_and_large_select_need_little_memory() {
     assert!(first.unwrap() < select_took / 2, "the answer was held back");
     // The engine sorts a block of a million rows (41 MB) several times over; what must not be
     // held is the body or the answer.
-    assert!(
-        insert_peak < idle + 400,
-        "insert: {idle} MiB, then {insert_peak}"
-    );
-    assert!(
-        peak < insert_peak + 150,
-        "select: {insert_peak} MiB, then {peak}"
-    );
+    assert!(insert_peak < idle + 400, "insert: {idle} MiB, then {insert_peak}");
+    assert!(peak < insert_peak + 150, "select: {insert_peak} MiB, then {peak}");
 }

@@ -117,10 +117,7 @@ fn insert(server: &Server, catalog: &Arc<Catalog>, table: &Table, rows: &[Row]) 
          WHERE active AND database = 'market' AND table = '{}' ORDER BY toUInt32(partition)",
         table.name,
     ));
-    let wanted: String = shelves
-        .iter()
-        .map(|shelf| shelf.partition.to_string() + "\n")
-        .collect();
+    let wanted: String = shelves.iter().map(|shelf| shelf.partition.to_string() + "\n").collect();
     assert_eq!(partitions, wanted, "partitions of {}", table.name);
 }
 
@@ -147,11 +144,7 @@ fn check_rows(server: &Server, table: &Table, rows: &[Row]) {
     for (found, wanted) in found.iter().zip(&wanted) {
         let values = found.split('\t').zip(wanted.split('\t'));
         for ((found, wanted), column) in values.zip(&table.columns) {
-            assert_eq!(
-                found, wanted,
-                "{}.{}: {:?}",
-                table.name, column.name, column.kind
-            );
+            assert_eq!(found, wanted, "{}.{}: {:?}", table.name, column.name, column.kind);
         }
     }
 }
@@ -163,19 +156,13 @@ fn live(server: &Server, table: &Table) -> LiveTable {
         "SELECT name, type, default_kind FROM system.columns {of} ORDER BY position FORMAT TSVRaw"
     ));
     let text = |column: &str| {
-        let text = server.query(&format!(
-            "SELECT {column} FROM system.tables {of} FORMAT TSVRaw"
-        ));
+        let text = server.query(&format!("SELECT {column} FROM system.tables {of} FORMAT TSVRaw"));
         text.trim_end().to_owned()
     };
     let column = |line: &str| {
         let mut texts = line.split('\t').map(str::to_owned);
         let mut next = || texts.next().expect("three columns");
-        LiveColumn {
-            name: next(),
-            type_text: next(),
-            default_kind: next(),
-        }
+        LiveColumn { name: next(), type_text: next(), default_kind: next() }
     };
     LiveTable {
         columns: columns.lines().map(column).collect(),

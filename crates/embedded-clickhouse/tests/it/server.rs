@@ -43,9 +43,7 @@ fn process() {
     });
     let ready = |address| {
         let mut out = std::io::stdout().lock();
-        writeln!(out, "\n{ANNOUNCED}{address}")
-            .and_then(|()| out.flush())
-            .unwrap();
+        writeln!(out, "\n{ANNOUNCED}{address}").and_then(|()| out.flush()).unwrap();
     };
     let shutdown = async { drop(end.await) };
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -86,13 +84,7 @@ impl Server {
         }
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
-            .args([
-                "--exact",
-                "server::process",
-                "--ignored",
-                "--nocapture",
-                "--test-threads=1",
-            ])
+            .args(["--exact", "server::process", "--ignored", "--nocapture", "--test-threads=1"])
             .env(DATA, data)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -123,16 +115,10 @@ impl Server {
         let mut stderr = child.stderr.take().unwrap();
         let said = std::thread::spawn(move || {
             let mut said = String::new();
-            stderr
-                .read_to_string(&mut said)
-                .map(|_| said)
-                .unwrap_or_default()
+            stderr.read_to_string(&mut said).map(|_| said).unwrap_or_default()
         });
         match announced.recv_timeout(Duration::from_mins(1)) {
-            Ok(address) => Ok(Self {
-                child,
-                address: address.parse().unwrap(),
-            }),
+            Ok(address) => Ok(Self { child, address: address.parse().unwrap() }),
             Err(waited) => {
                 drop(child.kill());
                 child.wait().unwrap();
@@ -147,10 +133,7 @@ impl Server {
         static SHARED: LazyLock<(Server, Data)> = LazyLock::new(|| {
             let data = Data::new("shared");
             // Nothing static is dropped: the server, which outlives the tests a little, cleans up.
-            let variant = Variant {
-                remove: true,
-                ..Variant::default()
-            };
+            let variant = Variant { remove: true, ..Variant::default() };
             (Server::start(data.path(), &variant), data)
         });
         SHARED.0.client()
@@ -175,12 +158,7 @@ impl Server {
     pub(crate) fn memory_mib(&self, line: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|text| text.starts_with(line)).unwrap();
-        line.split_whitespace()
-            .nth(1)
-            .unwrap()
-            .parse::<u64>()
-            .unwrap()
-            / 1024
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
     }
 }
 

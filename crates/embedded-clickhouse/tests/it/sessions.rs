@@ -11,16 +11,8 @@ fn session_keeps_what_its_statements_made() {
     session.ok(&format!("USE {database}"));
     session.ok("SET max_threads = 3");
     session.ok("CREATE TEMPORARY TABLE mine (a UInt8)");
-    assert_eq!(
-        session
-            .insert("INSERT INTO mine FORMAT CSV", b"1\n2\n")
-            .status,
-        200
-    );
-    assert_eq!(
-        session.ok("SELECT sum(a), currentDatabase() FROM mine"),
-        format!("3\t{database}")
-    );
+    assert_eq!(session.insert("INSERT INTO mine FORMAT CSV", b"1\n2\n").status, 200);
+    assert_eq!(session.ok("SELECT sum(a), currentDatabase() FROM mine"), format!("3\t{database}"));
     assert_eq!(session.ok("SELECT getSetting('max_threads')"), "3");
     assert_eq!(client.post("SELECT * FROM mine").code(), Some(60));
     let other = Server::shared().with("session_id", "another");
@@ -31,10 +23,8 @@ fn session_keeps_what_its_statements_made() {
 fn parameters_of_one_request_do_not_stay_in_the_session() {
     let session = Server::shared().with("session_id", "clean");
     session.ok("SET max_threads = 3");
-    let once = session
-        .with("max_threads", "5")
-        .with("max_block_size", "1000")
-        .with("database", "system");
+    let once =
+        session.with("max_threads", "5").with("max_block_size", "1000").with("database", "system");
     let ask = "SELECT getSetting('max_threads'), getSetting('max_block_size'), currentDatabase()";
     assert_eq!(once.ok(ask), "5\t1000\tsystem");
     let after = session.ok(ask);
@@ -51,18 +41,14 @@ fn session_serves_one_statement_at_a_time() {
     let session = Server::shared().with("session_id", "busy");
     let slow = session.open("SELECT sleep(2) AS slow_session");
     wait_until_runs(&Server::shared(), "slow_session");
-    wait_until("the session is locked", || {
-        session.post("SELECT 1").code() == Some(373)
-    });
+    wait_until("the session is locked", || session.post("SELECT 1").code() == Some(373));
     assert_eq!(client::read(slow).text(), "0\n");
     assert_eq!(session.ok("SELECT 1"), "1");
 }
 
 #[test]
 fn session_ends_with_its_time_or_when_asked() {
-    let session = Server::shared()
-        .with("session_id", "short")
-        .with("session_timeout", "1");
+    let session = Server::shared().with("session_id", "short").with("session_timeout", "1");
     let checked = session.with("session_check", "1");
     assert_eq!(checked.post("SELECT 1").code(), Some(372));
     session.ok("CREATE TEMPORARY TABLE mine (a UInt8)");

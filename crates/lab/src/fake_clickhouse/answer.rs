@@ -63,22 +63,13 @@ impl Answer {
             "TIMEOUT_EXCEEDED" => 408,
             _ => 500,
         };
-        Self::Exception {
-            code,
-            name: name.to_owned(),
-            message: message.to_owned(),
-            status,
-        }
+        Self::Exception { code, name: name.to_owned(), message: message.to_owned(), status }
     }
 
     /// 252, too many parts.
     #[must_use]
     pub fn too_many_parts() -> Self {
-        Self::exception(
-            252,
-            "TOO_MANY_PARTS",
-            "Too many parts (301) in table 'market.ticks'",
-        )
+        Self::exception(252, "TOO_MANY_PARTS", "Too many parts (301) in table 'market.ticks'")
     }
 
     /// This answer after a while.

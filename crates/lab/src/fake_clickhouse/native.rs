@@ -41,11 +41,7 @@ pub struct BadNative {
 
 impl fmt::Display for BadNative {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "not readable as Native at byte {}: {}",
-            self.at, self.reason
-        )
+        write!(f, "not readable as Native at byte {}: {}", self.at, self.reason)
     }
 }
 

@@ -34,10 +34,7 @@ impl Request {
     /// A header.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        let found = self
-            .headers
-            .iter()
-            .find(|(other, _)| other.eq_ignore_ascii_case(name));
+        let found = self.headers.iter().find(|(other, _)| other.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
     }
 
@@ -95,13 +92,8 @@ fn decoded(text: &str) -> String {
     let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {
         rest = tail;
-        let code = tail
-            .get(..2)
-            .and_then(|code| std::str::from_utf8(code).ok());
-        match (
-            first,
-            code.and_then(|code| u8::from_str_radix(code, 16).ok()),
-        ) {
+        let code = tail.get(..2).and_then(|code| std::str::from_utf8(code).ok());
+        match (first, code.and_then(|code| u8::from_str_radix(code, 16).ok())) {
             (b'%', Some(byte)) => {
                 bytes.push(byte);
                 rest = &tail[2..];
@@ -120,12 +112,8 @@ mod tests {
     #[test]
     fn parameters_are_decoded() {
         let params = params("query=INSERT%20INTO+%60a%60.b%20(x)&wait=1&odd=100%&empty");
-        let expected = [
-            ("query", "INSERT INTO `a`.b (x)"),
-            ("wait", "1"),
-            ("odd", "100%"),
-            ("empty", ""),
-        ];
+        let expected =
+            [("query", "INSERT INTO `a`.b (x)"), ("wait", "1"), ("odd", "100%"), ("empty", "")];
         let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(params, expected);
     }

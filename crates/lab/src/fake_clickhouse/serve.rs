@@ -45,9 +45,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
         }
     });
     // An error is a client that went away, or an answer that was meant to break off.
-    let _broken = http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let _broken = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn received(incoming: hyper::Request<Incoming>) -> io::Result<Request> {
@@ -62,10 +60,7 @@ async fn received(incoming: hyper::Request<Incoming>) -> io::Result<Request> {
             .headers
             .iter()
             .map(|(name, value)| {
-                (
-                    name.to_string(),
-                    String::from_utf8_lossy(value.as_bytes()).into_owned(),
-                )
+                (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
             })
             .collect(),
         body,
@@ -78,30 +73,15 @@ async fn answered(mut answer: Answer) -> io::Result<Response<Pieces>> {
         tokio::time::sleep(delay).await;
         answer = *later;
     }
-    let whole = |text: String| Pieces {
-        left: VecDeque::from([Bytes::from(text)]),
-        breaks: false,
-    };
+    let whole = |text: String| Pieces { left: VecDeque::from([Bytes::from(text)]), breaks: false };
     match answer {
         Answer::Ok => Ok(respond(200, None, whole(String::new()))),
         Answer::Text(text) => Ok(respond(200, None, whole(text))),
-        Answer::Exception {
-            code,
-            name,
-            message,
-            status,
-        } => Ok(respond(
-            status,
-            Some(code),
-            whole(exception_text(code, &name, &message)),
-        )),
+        Answer::Exception { code, name, message, status } => {
+            Ok(respond(status, Some(code), whole(exception_text(code, &name, &message))))
+        }
         Answer::Http { status, body } => Ok(respond(status, None, whole(body))),
-        Answer::ExceptionInBody {
-            before,
-            code,
-            name,
-            message,
-        } => {
+        Answer::ExceptionInBody { before, code, name, message } => {
             let text = before + &exception_text(code, &name, &message);
             Ok(respond(200, None, whole(text)))
         }
@@ -118,9 +98,7 @@ fn respond(status: u16, code: Option<i32>, body: Pieces) -> Response<Pieces> {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
     if let Some(code) = code {
-        response
-            .headers_mut()
-            .insert("X-ClickHouse-Exception-Code", code.into());
+        response.headers_mut().insert("X-ClickHouse-Exception-Code", code.into());
     }
     response
 }

@@ -76,20 +76,10 @@ static SHORT: Names = Names {
     vwap: "vw",
     tick_count: "n",
 };
-static SHORTEST: Names = Names {
-    symbol: "s",
-    ..SHORT
-};
+static SHORTEST: Names = Names { symbol: "s", ..SHORT };
 
 pub(super) fn draft(source: Source<'_>, message: &mut Message) {
-    let Source {
-        plan,
-        event_ms,
-        mut which,
-        mut values,
-        mut shape,
-        ..
-    } = source;
+    let Source { plan, event_ms, mut which, mut values, mut shape, .. } = source;
     let number = which.below(plan.symbols.get());
     let instrument = push_symbol(&mut message.key, number);
     message.partition = i32::try_from(number % plan.partitions.get()).expect("few partitions");
@@ -101,11 +91,7 @@ pub(super) fn draft(source: Source<'_>, message: &mut Message) {
         1 => &SHORTEST,
         _ => &LONG,
     };
-    let number = if shape.one_in(16) {
-        Written::Text
-    } else {
-        Written::Bare
-    };
+    let number = if shape.one_in(16) { Written::Text } else { Written::Bare };
     let draft = &mut message.draft;
     let symbol = &message.key;
     draft.put(names.symbol, Some(SYMBOL), Written::Text, |out| {
@@ -129,14 +115,7 @@ pub(super) fn draft(source: Source<'_>, message: &mut Message) {
     }
     put_prices(draft, names, number, instrument, &mut values);
     if values.one_in(2) {
-        historical(
-            draft,
-            names,
-            number,
-            instrument,
-            (start, length),
-            &mut values,
-        );
+        historical(draft, names, number, instrument, (start, length), &mut values);
     } else {
         aggregated(draft, names, number, &mut values);
     }
@@ -197,11 +176,7 @@ fn historical(
         let pips = u64::from(values.between(1, 900));
         push_artefact(out, values, pips, 1);
     });
-    let style = if values.one_in(4) {
-        TimeStyle::Naive
-    } else {
-        TimeStyle::Offset
-    };
+    let style = if values.one_in(4) { TimeStyle::Naive } else { TimeStyle::Offset };
     draft.put("start_time", Some(START_TIME), Written::Text, |out| {
         push_time(out, start, style);
     });
@@ -219,11 +194,7 @@ fn historical(
 /// The form of the second: counts, spreads, indicators.
 fn aggregated(draft: &mut Draft, names: &Names, written: Written, values: &mut Chance) {
     draft.put(names.tick_count, Some(TICK_COUNT), written, |out| {
-        let count = if values.one_in(500) {
-            u64::MAX
-        } else {
-            u64::from(values.below(5_000))
-        };
+        let count = if values.one_in(500) { u64::MAX } else { u64::from(values.below(5_000)) };
         write!(out, "{count}").expect("writing to memory");
     });
     for (key, column, most) in [

@@ -77,13 +77,7 @@ impl Draft {
             self.said[column] = Some((text.start, text.end));
         }
         let place = self.place.unwrap_or(Place::Top);
-        self.fields.push(Field {
-            key,
-            written,
-            place,
-            column,
-            text,
-        });
+        self.fields.push(Field { key, written, place, column, text });
     }
 
     pub(crate) fn text(&mut self, key: &'static str, column: usize, value: &str) {
@@ -131,13 +125,7 @@ impl Draft {
             field.text = text;
         } else {
             let place = Place::Top;
-            self.fields.push(Field {
-                key,
-                written,
-                place,
-                column: Some(column),
-                text,
-            });
+            self.fields.push(Field { key, written, place, column: Some(column), text });
         }
     }
 

@@ -46,24 +46,12 @@ static COMMODITIES: [(&str, &str, u64); 6] = [
 ];
 
 pub(super) fn draft(source: Source<'_>, message: &mut Message) {
-    let Source {
-        plan,
-        event_ms,
-        mut which,
-        mut values,
-        mut shape,
-        ..
-    } = source;
+    let Source { plan, event_ms, mut which, mut values, mut shape, .. } = source;
     let partitions = plan.partitions.get();
     // Whole seconds, so that some events meet.
     let ms = event_ms / 1_000 * 1_000;
     let (draft, key) = (&mut message.draft, &mut message.key);
-    let data = Data {
-        draft,
-        values: &mut values,
-        which: &mut which,
-        ms,
-    };
+    let data = Data { draft, values: &mut values, which: &mut which, ms };
     let identity = match message.kind {
         Kind::EconomicCalendar => data.economic_calendar(key),
         Kind::FredEconomic => data.fred_economic(key),
@@ -75,15 +63,8 @@ pub(super) fn draft(source: Source<'_>, message: &mut Message) {
     message.partition = i32::try_from(identity % partitions).expect("few partitions");
     let draft = &mut message.draft;
     draft.go_to(Place::Metadata);
-    draft.extra(
-        "type",
-        Written::Text,
-        message.kind.external_type().unwrap_or_default(),
-    );
-    if !draft
-        .fields
-        .iter()
-        .any(|field| field.place == Place::Metadata && field.key == "timestamp")
+    draft.extra("type", Written::Text, message.kind.external_type().unwrap_or_default());
+    if !draft.fields.iter().any(|field| field.place == Place::Metadata && field.key == "timestamp")
     {
         // Of no use for these kinds: their time is in the data.
         draft.put("timestamp", None, Written::Text, |out| {
@@ -115,12 +96,7 @@ struct Data<'a> {
 
 impl Data<'_> {
     fn economic_calendar(self, key: &mut Vec<u8>) -> u32 {
-        let Self {
-            draft,
-            values,
-            which,
-            ms,
-        } = self;
+        let Self { draft, values, which, ms } = self;
         let currency = which.below(8);
         key.extend_from_slice(CURRENCIES[currency as usize].as_bytes());
         // On the quarter of an hour, up to four weeks ahead.
@@ -135,11 +111,7 @@ impl Data<'_> {
         });
         draft.text("currency", 1, CURRENCIES[currency as usize]);
         draft.text("event", 2, which.pick::<&str>(&PUBLICATIONS));
-        draft.text(
-            "impact",
-            5,
-            values.pick::<&str>(&["high", "medium", "low", "holiday"]),
-        );
+        draft.text("impact", 5, values.pick::<&str>(&["high", "medium", "low", "holiday"]));
         for (name, column) in [("forecast", 6), ("previous", 7), ("actual", 8)] {
             match values.below(8) {
                 0 => draft.null(name),
@@ -159,12 +131,7 @@ impl Data<'_> {
     }
 
     fn fred_economic(self, key: &mut Vec<u8>) -> u32 {
-        let Self {
-            draft,
-            values,
-            which,
-            ms,
-        } = self;
+        let Self { draft, values, which, ms } = self;
         let series = which.below(10);
         key.extend_from_slice(SERIES[series as usize].as_bytes());
         // Series go far back.
@@ -183,11 +150,7 @@ impl Data<'_> {
                 push_python_float(out, 2.785e17);
             }),
             lot => {
-                let written = if lot < 6 {
-                    Written::Text
-                } else {
-                    Written::Bare
-                };
+                let written = if lot < 6 { Written::Text } else { Written::Bare };
                 let value = u64::from(values.below(3_000_000));
                 draft.put("value", Some(3), written, |out| {
                     push_price(out, values, value, 3);
@@ -198,12 +161,7 @@ impl Data<'_> {
     }
 
     fn crypto_sentiment(self, key: &mut Vec<u8>, shape: &mut Chance) -> u32 {
-        let Self {
-            draft,
-            values,
-            which,
-            ms,
-        } = self;
+        let Self { draft, values, which, ms } = self;
         let coin = which.below(6);
         let (id, name, symbol, price, digits) = COINS[coin as usize];
         key.extend_from_slice(id.as_bytes());
@@ -217,32 +175,17 @@ impl Data<'_> {
             out.push(b'-');
             push_artefact(out, values, price / 100 + 1, digits);
         });
-        count(
-            draft,
-            "market_cap_rank",
-            6,
-            u64::from(values.between(1, 3_000)),
-        );
-        draft.put(
-            "sentiment_votes_up_percentage",
-            Some(7),
-            Written::Bare,
-            |out| {
-                push_price(out, values, 7_731, 2);
-            },
-        );
+        count(draft, "market_cap_rank", 6, u64::from(values.between(1, 3_000)));
+        draft.put("sentiment_votes_up_percentage", Some(7), Written::Bare, |out| {
+            push_price(out, values, 7_731, 2);
+        });
         draft.put("community_score", Some(8), Written::Bare, |out| {
             push_price(out, values, 64_125, 3);
         });
         if values.one_in(4) {
             draft.null("twitter_followers");
         } else {
-            count(
-                draft,
-                "twitter_followers",
-                9,
-                u64::from(values.below(6_000_000)),
-            );
+            count(draft, "twitter_followers", 9, u64::from(values.below(6_000_000)));
         }
         count(draft, "reddit_subscribers", 10, values.next() >> 1);
         metadata_time(draft, 1, ms, shape);
@@ -250,28 +193,15 @@ impl Data<'_> {
     }
 
     fn fear_greed_index(self, key: &mut Vec<u8>) -> u32 {
-        let Self {
-            draft,
-            values,
-            ms,
-            which,
-        } = self;
+        let Self { draft, values, ms, which } = self;
         key.extend_from_slice(b"fear_greed_index");
         let value = values.below(101);
         // The index comes as a number or as a text.
-        let written = if values.one_in(2) {
-            Written::Text
-        } else {
-            Written::Bare
-        };
+        let written = if values.one_in(2) { Written::Text } else { Written::Bare };
         draft.put("value", Some(1), written, |out| {
             write!(out, "{value}").expect("writing to memory");
         });
-        draft.text(
-            "classification",
-            2,
-            if value < 50 { "Fear" } else { "Extreme Greed" },
-        );
+        draft.text("classification", 2, if value < 50 { "Fear" } else { "Extreme Greed" });
         draft.put("sentiment_score", Some(3), Written::Bare, |out| {
             push_artefact(out, values, u64::from(value), 2);
         });
@@ -287,12 +217,7 @@ impl Data<'_> {
     }
 
     fn commodity_prices(self, key: &mut Vec<u8>, shape: &mut Chance) -> u32 {
-        let Self {
-            draft,
-            values,
-            which,
-            ms,
-        } = self;
+        let Self { draft, values, which, ms } = self;
         let number = which.below(6);
         let (symbol, name, price) = COMMODITIES[number as usize];
         key.extend_from_slice(symbol.as_bytes());
@@ -317,17 +242,9 @@ impl Data<'_> {
             ("0", "[]"),
             ("1", r#"["tokyo"]"#),
             ("2", r#"["london", "new_york"]"#),
-            (
-                "3",
-                r#"[{"name": "sydney", "open": true}, "tokyo", "caf\u00e9"]"#,
-            ),
+            ("3", r#"[{"name": "sydney", "open": true}, "tokyo", "caf\u00e9"]"#),
         ];
-        let Self {
-            draft,
-            values,
-            which,
-            ms,
-        } = self;
+        let Self { draft, values, which, ms } = self;
         key.extend_from_slice(b"market_sessions");
         let style = any_style(which);
         draft.put("current_utc_time", Some(1), Written::Text, |out| {
@@ -361,12 +278,7 @@ fn metadata_time(draft: &mut Draft, column: usize, ms: i64, shape: &mut Chance) 
 }
 
 fn any_style(chance: &mut Chance) -> TimeStyle {
-    *chance.pick(&[
-        TimeStyle::Zulu,
-        TimeStyle::Offset,
-        TimeStyle::Naive,
-        TimeStyle::East(330),
-    ])
+    *chance.pick(&[TimeStyle::Zulu, TimeStyle::Offset, TimeStyle::Naive, TimeStyle::East(330)])
 }
 
 fn count(draft: &mut Draft, key: &'static str, column: usize, value: u64) {

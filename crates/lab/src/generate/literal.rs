@@ -79,30 +79,14 @@ fn push_rare(out: &mut Vec<u8>, chance: &mut Chance, lot: u32, unscaled: u64, di
         // A tie at the ninth digit: half-even looks at the eighth.
         0..=7 => {
             let tail = chance.below(10_u32.pow(u32::try_from(fill).expect("at most 8")));
-            let fraction = if width == 0 {
-                String::new()
-            } else {
-                format!("{rest:0width$}")
-            };
-            let tail = if fill == 0 {
-                String::new()
-            } else {
-                format!("{tail:0fill$}")
-            };
-            let after = chance.pick(&[
-                "5",
-                "50",
-                "5000000000",
-                "500000000000000000000001",
-                "499999",
-            ]);
+            let fraction = if width == 0 { String::new() } else { format!("{rest:0width$}") };
+            let tail = if fill == 0 { String::new() } else { format!("{tail:0fill$}") };
+            let after =
+                chance.pick(&["5", "50", "5000000000", "500000000000000000000001", "499999"]);
             put(format_args!("{whole}.{fraction}{tail}{after}"));
         }
         // Scientific, as other writers do.
-        8..=12 => put(format_args!(
-            "{unscaled}{}{digits}",
-            chance.pick(&["e-", "E-", "e-0"])
-        )),
+        8..=12 => put(format_args!("{unscaled}{}{digits}", chance.pick(&["e-", "E-", "e-0"]))),
         13..=15 => put(format_args!("{unscaled}00E-{}", digits + 2)),
         // More zeros than are needed.
         16..=20 if width > 0 => put(format_args!("{whole}.{rest:0width$}000000000000")),
@@ -111,22 +95,15 @@ fn push_rare(out: &mut Vec<u8>, chance: &mut Chance, lot: u32, unscaled: u64, di
         // The ends of the range and what rounds to nothing.
         25 => put(format_args!("9999999999.99999999")),
         26 => put(format_args!("9999999999.999999994999")),
-        27 => put(format_args!(
-            "{}",
-            chance.pick(&["0.000000005", "0.000000015", "5e-09", "1e-400"])
-        )),
-        28 => put(format_args!(
-            "{}",
-            chance.pick(&["-0.0", "0", "0.0", "0e10", "-0"])
-        )),
+        27 => {
+            put(format_args!("{}", chance.pick(&["0.000000005", "0.000000015", "5e-09", "1e-400"])))
+        }
+        28 => put(format_args!("{}", chance.pick(&["-0.0", "0", "0.0", "0e10", "-0"]))),
         _ => put(format_args!("-{whole}.{:0w$}", rest, w = width.max(1))),
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a float is what is wanted, as publishers have it"
-)]
+#[expect(clippy::cast_precision_loss, reason = "a float is what is wanted, as publishers have it")]
 fn ratio(unscaled: u64, digits: u32) -> f64 {
     unscaled as f64 / 10_u64.pow(digits) as f64
 }
@@ -176,13 +153,8 @@ pub(crate) fn push_time(out: &mut Vec<u8>, ms: i64, style: TimeStyle) {
             push_clock(out, ms + i64::from(minutes) * 60_000, 'T');
             let sign = if minutes < 0 { '-' } else { '+' };
             let minutes = minutes.abs();
-            write!(
-                out,
-                ".{millis:03}{sign}{:02}:{:02}",
-                minutes / 60,
-                minutes % 60
-            )
-            .expect("writing to memory");
+            write!(out, ".{millis:03}{sign}{:02}:{:02}", minutes / 60, minutes % 60)
+                .expect("writing to memory");
         }
     }
 }

@@ -18,20 +18,10 @@ pub(super) struct Style {
     needless: bool,
 }
 
-pub(super) const DUMPS: Style = Style {
-    after_comma: " ",
-    after_colon: " ",
-    before: "",
-    ascii: true,
-    needless: false,
-};
-const COMPACT: Style = Style {
-    after_comma: "",
-    after_colon: "",
-    before: "",
-    ascii: false,
-    needless: false,
-};
+pub(super) const DUMPS: Style =
+    Style { after_comma: " ", after_colon: " ", before: "", ascii: true, needless: false };
+const COMPACT: Style =
+    Style { after_comma: "", after_colon: "", before: "", ascii: false, needless: false };
 
 /// As publishers write it: compact, or with the spaces of `json.dumps`.
 pub(super) fn usual(kind: Kind, draft: &Draft, shape: &mut Chance, out: &mut Vec<u8>) {
@@ -61,12 +51,7 @@ pub(super) fn odd(kind: Kind, draft: &mut Draft, shape: &mut Chance, out: &mut V
                 && bare > 0
             {
                 let nth = shape.below(bare) as usize;
-                let key = draft
-                    .fields
-                    .iter()
-                    .filter(numbers)
-                    .nth(nth)
-                    .map(|field| field.key);
+                let key = draft.fields.iter().filter(numbers).nth(nth).map(|field| field.key);
                 let is_number =
                     key.is_some_and(|key| key != "indicators" && key != "active_sessions");
                 if let Some(index) = draft.fields.iter().position(|field| Some(field.key) == key)

@@ -29,17 +29,9 @@ fn required(kind: Kind) -> Required {
     const TICK_TEXTS: &[Named] = &[("symbol", tick::SYMBOL)];
     const TICK_NUMBERS: &[Named] = &[("bid", tick::BID), ("ask", tick::ASK)];
     const CANDLE_TEXTS: &[Named] = &[("symbol", candle::SYMBOL), ("timeframe", candle::TIMEFRAME)];
-    const CANDLE_NUMBERS: &[Named] = &[
-        ("open", candle::OPEN),
-        ("high", 4),
-        ("low", 5),
-        ("close", candle::CLOSE),
-    ];
-    let external = |time| Required {
-        texts: &[],
-        time,
-        numbers: &[],
-    };
+    const CANDLE_NUMBERS: &[Named] =
+        &[("open", candle::OPEN), ("high", 4), ("low", 5), ("close", candle::CLOSE)];
+    let external = |time| Required { texts: &[], time, numbers: &[] };
     match kind {
         Kind::Tick => Required {
             texts: TICK_TEXTS,
@@ -207,11 +199,7 @@ impl Spoiled {
                 let (key, column) = number(chance);
                 let value =
                     *chance.pick::<&[u8]>(&[b"NaN", b"Infinity", b"-Infinity", b"nan", b"inf"]);
-                let written = if chance.one_in(2) {
-                    Written::Text
-                } else {
-                    Written::Bare
-                };
+                let written = if chance.one_in(2) { Written::Text } else { Written::Bare };
                 draft.replace(key, column, written, value);
             }
             Flaw::NotANumber => {
@@ -361,17 +349,11 @@ fn break_syntax(chance: &mut Chance, out: &mut Vec<u8>) {
             }
         }
         2 => {
-            let colon = out
-                .iter()
-                .position(|byte| *byte == b':')
-                .expect("an object has a colon");
+            let colon = out.iter().position(|byte| *byte == b':').expect("an object has a colon");
             out[colon] = b' ';
         }
         3 => {
-            let comma = out
-                .iter()
-                .position(|byte| *byte == b',')
-                .expect("an object has a comma");
+            let comma = out.iter().position(|byte| *byte == b',').expect("an object has a comma");
             out[comma] = b' ';
         }
         lot => {

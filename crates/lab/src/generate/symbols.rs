@@ -10,11 +10,7 @@ pub(crate) struct Instrument {
 }
 
 const fn instrument(name: &'static str, price: u64, digits: u32) -> Instrument {
-    Instrument {
-        name,
-        price,
-        digits,
-    }
+    Instrument { name, price, digits }
 }
 
 static INSTRUMENTS: [Instrument; 30] = [

@@ -37,30 +37,15 @@ struct Tick<'a> {
     event_type: Option<&'a str>,
 }
 
-static SOURCES: [&str; 4] = [
-    "polygon_websocket",
-    "oanda \"v20\"",
-    "données\u{2009}\u{1F4C8}",
-    "back\\slash\tand tab",
-];
+static SOURCES: [&str; 4] =
+    ["polygon_websocket", "oanda \"v20\"", "données\u{2009}\u{1F4C8}", "back\\slash\tand tab"];
 
 pub(super) fn draft(source: Source<'_>, message: &mut Message) {
-    let Source {
-        plan,
-        event_ms,
-        group_event_ms,
-        mut which,
-        mut group,
-        mut values,
-        mut shape,
-    } = source;
+    let Source { plan, event_ms, group_event_ms, mut which, mut group, mut values, mut shape } =
+        source;
     // Eight neighbours in one millisecond, now and then: different ticks, all to be kept.
     let burst = group.one_in(16);
-    let (chance, ms) = if burst {
-        (&mut group, group_event_ms)
-    } else {
-        (&mut which, event_ms)
-    };
+    let (chance, ms) = if burst { (&mut group, group_event_ms) } else { (&mut which, event_ms) };
     let number = chance.below(plan.symbols.get());
     let instrument = push_symbol(&mut message.key, number);
     message.partition = i32::try_from(number % plan.partitions.get()).expect("few partitions");
@@ -92,11 +77,7 @@ pub(super) fn draft(source: Source<'_>, message: &mut Message) {
     };
     let draft = &mut message.draft;
     // A mixture: each field under any of its names. A copy by another transport often is one.
-    let mixtures = if matches!(message.role, Role::Copy { .. }) {
-        2
-    } else {
-        12
-    };
+    let mixtures = if matches!(message.role, Role::Copy { .. }) { 2 } else { 12 };
     if shape.one_in(mixtures) {
         mixed(&tick, draft, &message.key, &mut values, &mut shape);
         return;
@@ -128,11 +109,7 @@ fn websocket(
         Written::Bare,
         values,
     );
-    draft.extra(
-        "_transport",
-        Written::Text,
-        shape.pick::<&str>(&["nats", "kafka", "both"]),
-    );
+    draft.extra("_transport", Written::Text, shape.pick::<&str>(&["nats", "kafka", "both"]));
     if shape.one_in(40) {
         put_unknown(draft, shape);
     }
@@ -142,13 +119,7 @@ fn short(tick: &Tick<'_>, draft: &mut Draft, symbol: &[u8], values: &mut Chance)
     // Same order of draws as the others, so that a copy in another dialect has the same texts.
     put_symbol(draft, "pair", symbol);
     put_prices(tick, draft, ["b", "a"], Written::Bare, values);
-    put_optional(
-        tick,
-        draft,
-        ["s", "x", "source", "ev"],
-        Written::Bare,
-        values,
-    );
+    put_optional(tick, draft, ["s", "x", "source", "ev"], Written::Bare, values);
     put_time(tick, draft, "t", TimeStyle::Millis);
     draft.fields.rotate_right(2);
 }
@@ -173,11 +144,7 @@ fn mixed(
     values: &mut Chance,
     shape: &mut Chance,
 ) {
-    let number = if shape.one_in(2) {
-        Written::Text
-    } else {
-        Written::Bare
-    };
+    let number = if shape.one_in(2) { Written::Text } else { Written::Bare };
     put_symbol(draft, shape.pick::<&str>(&["symbol", "pair"]), symbol);
     let prices = [*shape.pick(&["bid", "b"]), *shape.pick(&["ask", "a"])];
     put_prices(tick, draft, prices, number, values);
@@ -215,17 +182,10 @@ fn shadow(draft: &mut Draft, shape: &mut Chance) {
         ("timestamp_ms", "t"),
     ];
     for (first, second) in pairs {
-        let there = draft
-            .fields
-            .iter()
-            .any(|field| field.key == first && field.column.is_some());
+        let there = draft.fields.iter().any(|field| field.key == first && field.column.is_some());
         if there && shape.one_in(3) {
             let wrong = if second == "pair" { "XXX/YYY" } else { "77" };
-            let written = if second == "pair" {
-                Written::Text
-            } else {
-                Written::Bare
-            };
+            let written = if second == "pair" { Written::Text } else { Written::Bare };
             draft.extra(second, written, wrong);
         }
     }
@@ -238,11 +198,7 @@ fn put_symbol(draft: &mut Draft, key: &'static str, symbol: &[u8]) {
 }
 
 fn put_time(tick: &Tick<'_>, draft: &mut Draft, key: &'static str, style: TimeStyle) {
-    let written = if style == TimeStyle::Millis {
-        Written::Bare
-    } else {
-        Written::Text
-    };
+    let written = if style == TimeStyle::Millis { Written::Bare } else { Written::Text };
     draft.put(key, Some(TIMESTAMP), written, |out| {
         push_time(out, tick.ms, style);
     });
@@ -286,10 +242,9 @@ fn put_optional(
         None if values.one_in(64) => draft.null(keys[1]),
         None => {}
     }
-    for (key, column, text) in [
-        (keys[2], SOURCE, tick.source),
-        (keys[3], EVENT_TYPE, tick.event_type),
-    ] {
+    for (key, column, text) in
+        [(keys[2], SOURCE, tick.source), (keys[3], EVENT_TYPE, tick.event_type)]
+    {
         match text {
             Some(text) => draft.text(key, column, text),
             None if values.one_in(64) => draft.null(key),
@@ -303,16 +258,8 @@ pub(super) fn put_unknown(draft: &mut Draft, shape: &mut Chance) {
     let (key, written, value) = *shape.pick(&[
         ("received_at", Written::Bare, "1706198400.1234567"),
         ("seq", Written::Bare, "18446744073709551616"),
-        (
-            "meta",
-            Written::Bare,
-            r#"{"a": [1, -2.5e-7, {"b": null, "bid": "no"}], "c": "}]\""}"#,
-        ),
-        (
-            "tags",
-            Written::Bare,
-            r#"["fx","\u00e9\ud83d\ude00",true,false,[],{}]"#,
-        ),
+        ("meta", Written::Bare, r#"{"a": [1, -2.5e-7, {"b": null, "bid": "no"}], "c": "}]\""}"#),
+        ("tags", Written::Bare, r#"["fx","\u00e9\ud83d\ude00",true,false,[],{}]"#),
         ("комментарий", Written::Text, "наблюдение № 5"),
         (
             "note",

@@ -35,12 +35,7 @@ impl GroupOffset {
 
 impl fmt::Display for GroupOffset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            topic,
-            partition,
-            end,
-            ..
-        } = self;
+        let Self { topic, partition, end, .. } = self;
         match self.committed {
             Some(committed) => write!(f, "{topic}/{partition} {committed} of {end}"),
             None => write!(f, "{topic}/{partition} nothing of {end}"),
@@ -56,9 +51,7 @@ pub struct Offsets {
 
 impl fmt::Debug for Offsets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Offsets")
-            .field("group", &self.group)
-            .finish_non_exhaustive()
+        f.debug_struct("Offsets").field("group", &self.group).finish_non_exhaustive()
     }
 }
 
@@ -73,14 +66,8 @@ impl Offsets {
             .set("group.id", group)
             .set("enable.auto.commit", "false")
             .create()
-            .map_err(|source| KafkaError::Client {
-                brokers: brokers.to_owned(),
-                source,
-            })?;
-        Ok(Self {
-            consumer,
-            group: group.to_owned(),
-        })
+            .map_err(|source| KafkaError::Client { brokers: brokers.to_owned(), source })?;
+        Ok(Self { consumer, group: group.to_owned() })
     }
 
     /// Where the group stands in every partition of the topics. Blocks for the broker's answers.
@@ -94,20 +81,16 @@ impl Offsets {
         };
         let mut wanted = TopicPartitionList::new();
         for topic in topics {
-            let metadata = self
-                .consumer
-                .fetch_metadata(Some(topic), PATIENCE)
-                .map_err(failed(topic))?;
+            let metadata =
+                self.consumer.fetch_metadata(Some(topic), PATIENCE).map_err(failed(topic))?;
             for topic in metadata.topics() {
                 for partition in topic.partitions() {
                     wanted.add_partition(topic.name(), partition.id());
                 }
             }
         }
-        let committed = self
-            .consumer
-            .committed_offsets(wanted, PATIENCE)
-            .map_err(failed(&self.group))?;
+        let committed =
+            self.consumer.committed_offsets(wanted, PATIENCE).map_err(failed(&self.group))?;
         committed
             .elements()
             .iter()
@@ -140,15 +123,8 @@ impl Offsets {
     /// The partitions that lag, or why nobody knows.
     pub fn all_committed(&self, topics: &[String]) -> Result<(), String> {
         let offsets = self.read(topics).map_err(|error| format!("{error:?}"))?;
-        let behind: Vec<_> = offsets
-            .iter()
-            .filter(|offset| offset.lag() != 0)
-            .map(ToString::to_string)
-            .collect();
-        if behind.is_empty() {
-            Ok(())
-        } else {
-            Err(behind.join(", "))
-        }
+        let behind: Vec<_> =
+            offsets.iter().filter(|offset| offset.lag() != 0).map(ToString::to_string).collect();
+        if behind.is_empty() { Ok(()) } else { Err(behind.join(", ")) }
     }
 }

@@ -75,10 +75,7 @@ impl ProducerContext for Deliveries {
             }
             Err((error, _)) => {
                 self.failed.fetch_add(1, Ordering::Relaxed);
-                let mut first = self
-                    .first_failure
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner);
+                let mut first = self.first_failure.lock().unwrap_or_else(PoisonError::into_inner);
                 first.get_or_insert_with(|| (number as u64, error.to_string()));
             }
         }
@@ -104,10 +101,7 @@ impl Producer {
             // Room for messages that brokers with usual limits refuse.
             .set("message.max.bytes", "33554432")
             .create_with_context(Deliveries::default())
-            .map_err(|source| KafkaError::Client {
-                brokers: brokers.to_owned(),
-                source,
-            })?;
+            .map_err(|source| KafkaError::Client { brokers: brokers.to_owned(), source })?;
         Ok(Self { client })
     }
 
@@ -159,11 +153,7 @@ impl Producer {
         self.client.poll(Duration::ZERO);
         self.fail_if_refused()?;
         progress(state(sent));
-        Ok(Produced {
-            messages: sent,
-            bytes,
-            elapsed: start.elapsed(),
-        })
+        Ok(Produced { messages: sent, bytes, elapsed: start.elapsed() })
     }
 
     /// Sends one record that is not of a plan and waits for its acknowledgement.
@@ -180,20 +170,16 @@ impl Producer {
         let mut record = BaseRecord::with_opaque_to(topic, 0).partition(partition);
         record.key = key;
         record.payload = payload;
-        self.client
-            .send(record)
-            .map_err(|(source, _)| KafkaError::Send {
-                number: 0,
-                topic: topic.to_owned(),
-                source,
-            })?;
-        self.client
-            .flush(PATIENCE)
-            .map_err(|source| KafkaError::Send {
-                number: 0,
-                topic: topic.to_owned(),
-                source,
-            })?;
+        self.client.send(record).map_err(|(source, _)| KafkaError::Send {
+            number: 0,
+            topic: topic.to_owned(),
+            source,
+        })?;
+        self.client.flush(PATIENCE).map_err(|source| KafkaError::Send {
+            number: 0,
+            topic: topic.to_owned(),
+            source,
+        })?;
         self.fail_if_refused()
     }
 
@@ -217,15 +203,9 @@ impl Producer {
         record.timestamp = message.time_ms;
         if !message.headers.is_empty() {
             let headers =
-                message
-                    .headers
-                    .iter()
-                    .fold(OwnedHeaders::new(), |headers, (key, value)| {
-                        headers.insert(Header {
-                            key,
-                            value: Some(value),
-                        })
-                    });
+                message.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+                    headers.insert(Header { key, value: Some(value) })
+                });
             record = record.headers(headers);
         }
         loop {
@@ -238,11 +218,7 @@ impl Producer {
                 }
                 Err((source, _)) => {
                     let topic = topic.to_owned();
-                    return Err(KafkaError::Send {
-                        number: message.number,
-                        topic,
-                        source,
-                    });
+                    return Err(KafkaError::Send { number: message.number, topic, source });
                 }
             }
         }
@@ -254,15 +230,8 @@ impl Producer {
         if failed == 0 {
             return Ok(());
         }
-        let first = deliveries
-            .first_failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let first = deliveries.first_failure.lock().unwrap_or_else(PoisonError::into_inner);
         let (number, reason) = first.clone().unwrap_or_default();
-        Err(KafkaError::NotDelivered {
-            failed,
-            number,
-            reason,
-        })
+        Err(KafkaError::NotDelivered { failed, number, reason })
     }
 }

@@ -22,33 +22,22 @@ pub async fn create_topics(
     let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .create()
-        .map_err(|source| KafkaError::Client {
-            brokers: brokers.to_owned(),
-            source,
-        })?;
+        .map_err(|source| KafkaError::Client { brokers: brokers.to_owned(), source })?;
     let partitions = i32::try_from(partitions.get()).unwrap_or(i32::MAX);
     let wanted: Vec<_> = topics
         .iter()
         .map(|topic| NewTopic::new(topic, partitions, TopicReplication::Fixed(1)))
         .collect();
-    let options = AdminOptions::new()
-        .operation_timeout(Some(PATIENCE))
-        .request_timeout(Some(PATIENCE));
-    let answers = admin
-        .create_topics(&wanted, &options)
-        .await
-        .map_err(|error| KafkaError::CreateTopic {
-            topic: topics.join(", "),
-            reason: error.to_string(),
-        })?;
+    let options =
+        AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
+    let answers = admin.create_topics(&wanted, &options).await.map_err(|error| {
+        KafkaError::CreateTopic { topic: topics.join(", "), reason: error.to_string() }
+    })?;
     for answer in answers {
         match answer {
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
             Err((topic, code)) => {
-                return Err(KafkaError::CreateTopic {
-                    topic,
-                    reason: code.to_string(),
-                });
+                return Err(KafkaError::CreateTopic { topic, reason: code.to_string() });
             }
         }
     }

@@ -23,19 +23,11 @@ pub fn millis(text: &[u8]) -> Option<i64> {
     let hour = rest.number(2)?;
     rest.expect(b':')?;
     let minute = rest.number(2)?;
-    let second = if rest.expect(b':').is_some() {
-        rest.number(2)?
-    } else {
-        0
-    };
+    let second = if rest.expect(b':').is_some() { rest.number(2)? } else { 0 };
     if hour > 23 || minute > 59 || second > 59 {
         return None;
     }
-    let fraction = if rest.expect(b'.').is_some() {
-        rest.fraction()?
-    } else {
-        0
-    };
+    let fraction = if rest.expect(b'.').is_some() { rest.fraction()? } else { 0 };
     let zone = rest.zone()?;
     Some(date + ((hour * 60 + minute - zone) * 60 + second) * 1_000 + fraction)
 }
@@ -59,22 +51,14 @@ impl Rest<'_> {
     }
 
     fn fraction(&mut self) -> Option<i64> {
-        let width = self
-            .0
-            .iter()
-            .take_while(|byte| byte.is_ascii_digit())
-            .count();
+        let width = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let (digits, rest) = self.0.split_at(width);
         self.0 = rest;
         let mut value = 0;
         for place in 0..3 {
             value = value * 10 + i64::from(digits.get(place).map_or(0, |byte| byte - b'0'));
         }
-        let finer = digits
-            .get(3..)
-            .unwrap_or_default()
-            .iter()
-            .any(|byte| *byte != b'0');
+        let finer = digits.get(3..).unwrap_or_default().iter().any(|byte| *byte != b'0');
         (width > 0 && !finer).then_some(value)
     }
 
@@ -101,10 +85,7 @@ fn days(year: i64, month: i64, day: i64) -> Option<i64> {
     const BEFORE: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let before = *BEFORE.get(usize::try_from(month - 1).ok()?)?;
-    let next = BEFORE
-        .get(usize::try_from(month).ok()?)
-        .copied()
-        .unwrap_or(365);
+    let next = BEFORE.get(usize::try_from(month).ok()?).copied().unwrap_or(365);
     let length = next - before + i64::from(leap && month == 2);
     if day < 1 || day > length {
         return None;

@@ -27,11 +27,7 @@ pub(crate) fn row(message: &Message, out: &mut Vec<u8>) -> Result<(), Unreadable
         let said = message.said(index);
         if value(column, said, out).is_none() {
             let text = String::from_utf8_lossy(said.unwrap_or_default()).into_owned();
-            return Err(Unreadable {
-                number: message.number,
-                column: column.name,
-                text,
-            });
+            return Err(Unreadable { number: message.number, column: column.name, text });
         }
     }
     Ok(())
@@ -101,12 +97,7 @@ pub fn shown(message: &Message) -> Result<Shown, Unreadable> {
     let values = line.split(|byte| *byte == b'\t').map(|value| {
         (value != b"\\N").then(|| String::from_utf8_lossy(&unescaped(value)).into_owned())
     });
-    Ok(layout(message.kind)
-        .columns
-        .iter()
-        .map(|column| column.name)
-        .zip(values)
-        .collect())
+    Ok(layout(message.kind).columns.iter().map(|column| column.name).zip(values).collect())
 }
 
 fn unescaped(text: &[u8]) -> Vec<u8> {

@@ -18,8 +18,7 @@ impl InsertScanner {
         let mut found = 0;
         for part in piece.split_inclusive(|byte| *byte == b'\n') {
             if !self.skipping {
-                self.line
-                    .extend_from_slice(&part[..part.len().min(LONGEST)]);
+                self.line.extend_from_slice(&part[..part.len().min(LONGEST)]);
                 self.skipping = self.line.len() > LONGEST;
             }
             if part.ends_with(b"\n") {
@@ -39,9 +38,7 @@ fn is_insert(line: &[u8]) -> bool {
     };
     let line = &line[start..];
     line.ends_with(b" HTTP/1.1\r\n")
-        && line
-            .windows(6)
-            .any(|window| window.eq_ignore_ascii_case(b"insert"))
+        && line.windows(6).any(|window| window.eq_ignore_ascii_case(b"insert"))
 }
 
 #[cfg(test)]
@@ -63,10 +60,7 @@ mod tests {
     fn other_requests_and_bodies_are_no_inserts() {
         let mut scanner = InsertScanner::default();
         assert_eq!(scanner.count(b"GET /?query=INSERT HTTP/1.1\r\n\r\n"), 0);
-        assert_eq!(
-            scanner.count(b"POST /?query=SELECT HTTP/1.1\r\n\r\nINSERT INTO t\n"),
-            0
-        );
+        assert_eq!(scanner.count(b"POST /?query=SELECT HTTP/1.1\r\n\r\nINSERT INTO t\n"), 0);
         assert_eq!(scanner.count(&vec![7; 100_000]), 0);
         assert_eq!(scanner.count(b"\n"), 0);
         assert_eq!(scanner.count(b"body without a line break"), 0);

@@ -37,10 +37,8 @@ pub(super) async fn relay(mut client: TcpStream, mut server: TcpStream, shared: 
         let (from_server, to_server) = server.split();
         let requests = Way::new(Direction::ToServer, from_client, to_server, shared, &armed);
         let answers = Way::new(Direction::ToClient, from_server, to_client, shared, &armed);
-        let (mut requests, mut answers) = (
-            std::pin::pin!(requests.run()),
-            std::pin::pin!(answers.run()),
-        );
+        let (mut requests, mut answers) =
+            (std::pin::pin!(requests.run()), std::pin::pin!(answers.run()));
         tokio::select! {
             end = &mut requests => match end {
                 End::Finished => answers.await,
@@ -81,16 +79,7 @@ impl<'a> Way<'a> {
     ) -> Self {
         let setting = shared.setting.subscribe();
         let scanner = InsertScanner::default();
-        Self {
-            direction,
-            from,
-            to,
-            shared,
-            setting,
-            armed,
-            scanner,
-            counted: (0, 0),
-        }
+        Self { direction, from, to, shared, setting, armed, scanner, counted: (0, 0) }
     }
 
     async fn run(mut self) -> End {

@@ -19,10 +19,8 @@ pub(super) async fn compare(
          hex(payload) FROM {}.dead_letters FINAL FORMAT TabSeparated",
         server.database()
     );
-    let mut verdict = LetterVerdict {
-        expected: expected.dead_letters(),
-        ..LetterVerdict::default()
-    };
+    let mut verdict =
+        LetterVerdict { expected: expected.dead_letters(), ..LetterVerdict::default() };
     let mut found: ByHash<u32> = ByHash::default();
     let mut strangers = Vec::new();
     let mut reasons: BTreeMap<(String, String), u64> = BTreeMap::new();
@@ -45,9 +43,7 @@ pub(super) async fn compare(
                     verdict.duplicates += 1;
                 }
                 verdict.misnamed += u64::from(!planted.flaw.reasons().contains(&&*reason));
-                *reasons
-                    .entry((planted.flaw.to_string(), reason))
-                    .or_default() += 1;
+                *reasons.entry((planted.flaw.to_string(), reason)).or_default() += 1;
             } else {
                 verdict.unexpected += 1;
                 if strangers.len() < SAMPLES {
@@ -69,10 +65,8 @@ pub(super) async fn compare(
         .await?;
     samples.append(&mut strangers);
     missing(expected, &found, &mut verdict, samples);
-    verdict.reasons = reasons
-        .into_iter()
-        .map(|((flaw, reason), count)| (flaw, reason, count))
-        .collect();
+    verdict.reasons =
+        reasons.into_iter().map(|((flaw, reason), count)| (flaw, reason, count)).collect();
     verdict.raw_rows = server.count("dead_letters").await?;
     Ok(verdict)
 }
@@ -94,20 +88,14 @@ fn missing(
     gaps.sort_unstable();
     let mut message = Message::default();
     for (number, flaw) in gaps.into_iter().take(SAMPLES) {
-        expected
-            .generator()
-            .message(u64::from(number), &mut message);
+        expected.generator().message(u64::from(number), &mut message);
         let payload = String::from_utf8_lossy(message.payload().unwrap_or_default());
         let payload: String = payload.chars().take(300).collect();
         samples.push(Sample {
             table: "dead_letters".to_owned(),
             wrong: Wrong::Missing,
             message: Some(u64::from(number)),
-            origin: Some(model::origin(
-                expected.plan(),
-                message.kind,
-                message.partition,
-            )),
+            origin: Some(model::origin(expected.plan(), message.kind, message.partition)),
             position: None,
             expected: format!("{flaw}: {payload}"),
             found: String::new(),
@@ -140,17 +128,10 @@ impl<'a> Found<'a> {
 }
 
 fn unhex(text: &[u8]) -> Option<Vec<u8>> {
-    let digit = |byte: u8| {
-        char::from(byte)
-            .to_digit(16)
-            .and_then(|digit| u8::try_from(digit).ok())
-    };
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let (pairs, rest) = text.as_chunks::<2>();
     if !rest.is_empty() {
         return None;
     }
-    pairs
-        .iter()
-        .map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?))
-        .collect()
+    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
 }

@@ -94,17 +94,11 @@ impl<'a> Comparison<'a> {
         let rest = std::str::from_utf8(line.get(row.len() + 1..).unwrap_or_default());
         let Some(place) = rest.ok().and_then(Place::read) else {
             let line = String::from_utf8_lossy(line).into_owned();
-            return Err(ServerError::Unreadable {
-                line,
-                query: self.query.clone(),
-            });
+            return Err(ServerError::Unreadable { line, query: self.query.clone() });
         };
         self.verdict.visible += 1;
         let winners = self.expected.winners(self.kind);
-        let mut winner = winners.get(&model::hash(
-            self.kind,
-            model::identity_part(self.kind, row),
-        ));
+        let mut winner = winners.get(&model::hash(self.kind, model::identity_part(self.kind, row)));
         if winner.is_none()
             && let Some(id) = place.event_id
         {
@@ -113,8 +107,7 @@ impl<'a> Comparison<'a> {
         let Some(winner) = winner else {
             self.verdict.unexpected += 1;
             if self.strangers.len() < STRANGERS {
-                self.strangers
-                    .push(String::from_utf8_lossy(line).into_owned());
+                self.strangers.push(String::from_utf8_lossy(line).into_owned());
             }
             return Ok(());
         };
@@ -178,13 +171,7 @@ impl<'a> Comparison<'a> {
         expected: String,
         found: &[u8],
     ) {
-        if self
-            .samples
-            .iter()
-            .filter(|sample| sample.wrong == wrong)
-            .count()
-            < SAMPLES
-        {
+        if self.samples.iter().filter(|sample| sample.wrong == wrong).count() < SAMPLES {
             self.samples.push(Sample {
                 table: self.kind.table().to_owned(),
                 wrong,
@@ -270,9 +257,7 @@ impl<'a> Comparison<'a> {
     }
 
     fn expected_line(&mut self, number: u64) -> String {
-        self.expected
-            .generator()
-            .describe(number, &mut self.message);
+        self.expected.generator().describe(number, &mut self.message);
         self.line.clear();
         match model::row(&self.message, &mut self.line) {
             Ok(()) => String::from_utf8_lossy(&self.line).into_owned(),
@@ -308,15 +293,11 @@ impl<'a> Place<'a> {
 
 /// The first column that differs, with the value it should have.
 fn first_difference(kind: Kind, expected: &[u8], found: &[u8]) -> String {
-    let pairs = expected
-        .split(|byte| *byte == b'\t')
-        .zip(found.split(|byte| *byte == b'\t'));
+    let pairs = expected.split(|byte| *byte == b'\t').zip(found.split(|byte| *byte == b'\t'));
     for (column, (expected, found)) in layout(kind).columns.iter().zip(pairs) {
         if expected != found {
-            let (expected, found) = (
-                String::from_utf8_lossy(expected),
-                String::from_utf8_lossy(found),
-            );
+            let (expected, found) =
+                (String::from_utf8_lossy(expected), String::from_utf8_lossy(found));
             return format!("{} {expected:?}, not {found:?}", column.name);
         }
     }

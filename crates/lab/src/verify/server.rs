@@ -73,12 +73,7 @@ impl Server {
     pub fn new(url: &str, database: &str) -> Self {
         let client = http_client();
         let url = url.trim_end_matches('/').to_owned();
-        Self {
-            client,
-            url,
-            database: database.to_owned(),
-            credentials: None,
-        }
+        Self { client, url, database: database.to_owned(), credentials: None }
     }
 
     /// The same with a user and a password.
@@ -100,8 +95,7 @@ impl Server {
     /// When there is none, or it is an exception.
     pub async fn query(&self, query: &str) -> Result<String, ServerError> {
         let mut text = Vec::new();
-        self.stream(query, |piece| text.extend_from_slice(piece))
-            .await?;
+        self.stream(query, |piece| text.extend_from_slice(piece)).await?;
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
@@ -115,10 +109,7 @@ impl Server {
         answer
             .trim()
             .parse()
-            .map_err(|_not_a_number| ServerError::Unreadable {
-                line: answer,
-                query,
-            })
+            .map_err(|_not_a_number| ServerError::Unreadable { line: answer, query })
     }
 
     /// Calls `each` with every line of an answer in a tab-separated format.
@@ -152,33 +143,21 @@ impl Server {
             return Ok(());
         }
         let line = String::from_utf8_lossy(&begun).into_owned();
-        Err(ServerError::Unreadable {
-            line,
-            query: query.to_owned(),
-        }
-        .into())
+        Err(ServerError::Unreadable { line, query: query.to_owned() }.into())
     }
 
     async fn stream(&self, query: &str, mut each: impl FnMut(&[u8])) -> Result<(), ServerError> {
-        let lost = |source| ServerError::Link {
-            query: query.to_owned(),
-            source,
-        };
+        let lost = |source| ServerError::Link { query: query.to_owned(), source };
         let mut request = self.client.post(&self.url).body(query.to_owned());
         if let Some((user, password)) = &self.credentials {
-            request = request
-                .header("X-ClickHouse-User", user)
-                .header("X-ClickHouse-Key", password);
+            request =
+                request.header("X-ClickHouse-User", user).header("X-ClickHouse-Key", password);
         }
         let mut response = request.send().await.map_err(lost)?;
         let status = response.status().as_u16();
         if status != 200 {
             let text = response.text().await.map_err(lost)?;
-            return Err(ServerError::Refused {
-                status,
-                text,
-                query: query.to_owned(),
-            });
+            return Err(ServerError::Refused { status, text, query: query.to_owned() });
         }
         while let Some(piece) = response.chunk().await.map_err(lost)? {
             each(&piece);

@@ -110,10 +110,7 @@ impl Verdict {
     /// Sum over all tables, without dead letters.
     #[must_use]
     pub fn total(&self) -> TableVerdict {
-        let mut total = TableVerdict {
-            table: "total".to_owned(),
-            ..TableVerdict::default()
-        };
+        let mut total = TableVerdict { table: "total".to_owned(), ..TableVerdict::default() };
         for table in &self.tables {
             total.expected += table.expected;
             total.visible += table.visible;
@@ -247,14 +244,9 @@ impl fmt::Display for Verdict {
             letters.raw_rows
         )?;
         for (flaw, reason, count) in &letters.reasons {
-            let known = Flaw::ALL
-                .into_iter()
-                .find(|known| known.to_string() == *flaw);
+            let known = Flaw::ALL.into_iter().find(|known| known.to_string() == *flaw);
             if known.is_some_and(|flaw| !flaw.reasons().contains(&reason.as_str())) {
-                writeln!(
-                    f,
-                    "  dead_letters Misnamed: {flaw} was called {reason} {count} times"
-                )?;
+                writeln!(f, "  dead_letters Misnamed: {flaw} was called {reason} {count} times")?;
             }
         }
         for sample in &self.samples {

@@ -14,9 +14,8 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 const MESSAGES: u64 = 20_000;
 
 fn generator() -> Generator {
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .expect("after 1970");
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
     let now = i64::try_from(now.as_millis()).expect("in this age");
     let mut plan = Plan::new(61, MESSAGES, now - 600_000);
     plan.mix.kinds = [10, 10, 2, 2, 2, 2, 2, 2];
@@ -34,12 +33,8 @@ type Found = HashMap<(String, i32), Vec<OwnedMessage>>;
 async fn the_broker_has_what_the_plan_says() {
     let brokers = std::env::var("DATA_BRIDGE_TEST_BROKERS").expect("DATA_BRIDGE_TEST_BROKERS");
     let generator = generator();
-    create_topics_of(&brokers, generator.plan())
-        .await
-        .expect("topics");
-    create_topics_of(&brokers, generator.plan())
-        .await
-        .expect("topics that are there already");
+    create_topics_of(&brokers, generator.plan()).await.expect("topics");
+    create_topics_of(&brokers, generator.plan()).await.expect("topics that are there already");
 
     let producer = Producer::connect(&brokers).expect("a producer");
     let (mut reports, mut last) = (0, 0);
@@ -56,11 +51,7 @@ async fn the_broker_has_what_the_plan_says() {
     let paced = producer
         .produce(&generator, half..MESSAGES, Pace::PerSecond(rate), |_| {})
         .expect("the broker takes it");
-    assert!(
-        paced.elapsed >= Duration::from_millis(480),
-        "{:?}",
-        paced.elapsed
-    );
+    assert!(paced.elapsed >= Duration::from_millis(480), "{:?}", paced.elapsed);
 
     let topics = Kind::ALL.map(|kind| generator.plan().topic(kind));
     let group = format!("{}group", generator.plan().topic_prefix);
@@ -86,10 +77,7 @@ async fn the_broker_has_what_the_plan_says() {
     consumer.assign(&everything).expect("assigned");
     let mut found = Found::new();
     for _ in 0..MESSAGES {
-        let record = consumer
-            .poll(Duration::from_secs(10))
-            .expect("one more")
-            .expect("a record");
+        let record = consumer.poll(Duration::from_secs(10)).expect("one more").expect("a record");
         let place = (record.topic().to_owned(), record.partition());
         found.entry(place).or_default().push(record.detach());
     }
@@ -101,16 +89,8 @@ async fn the_broker_has_what_the_plan_says() {
             .expect("an offset");
     }
     consumer.commit(&ends, CommitMode::Sync).expect("committed");
-    offsets
-        .all_committed(&topics)
-        .expect("everything is committed");
-    assert!(
-        offsets
-            .read(&topics)
-            .expect("offsets")
-            .iter()
-            .all(|offset| offset.lag() == 0)
-    );
+    offsets.all_committed(&topics).expect("everything is committed");
+    assert!(offsets.read(&topics).expect("offsets").iter().all(|offset| offset.lag() == 0));
 }
 
 /// Every message of the plan is in its partition, in order, and whole.
@@ -124,21 +104,11 @@ fn compare(generator: &Generator, found: &Found) {
         let record = &found[&place][*at];
         *at += 1;
         assert_eq!(record.payload(), message.payload(), "message {number}");
-        assert_eq!(
-            record.key(),
-            Some(message.key.as_slice()),
-            "message {number}"
-        );
-        assert_eq!(
-            record.timestamp().to_millis(),
-            message.time_ms,
-            "message {number}"
-        );
+        assert_eq!(record.key(), Some(message.key.as_slice()), "message {number}");
+        assert_eq!(record.timestamp().to_millis(), message.time_ms, "message {number}");
         let headers: Vec<_> = record.headers().map_or_else(Vec::new, |headers| {
             let pairs = headers.iter().map(|header| (header.key, header.value));
-            pairs
-                .map(|(key, value)| (key.to_owned(), value.map(<[u8]>::to_vec)))
-                .collect()
+            pairs.map(|(key, value)| (key.to_owned(), value.map(<[u8]>::to_vec))).collect()
         });
         let wanted = message.headers.iter();
         let wanted: Vec<_> = wanted

@@ -9,21 +9,11 @@ async fn insert(
     fake: &FakeClickHouse,
     body: &'static [u8],
 ) -> Result<(u16, Option<String>, String), reqwest::Error> {
-    let url = format!(
-        "{}/?query=INSERT%20INTO%20market.ticks%20(a,%20b)%20FORMAT%20Native",
-        fake.url()
-    );
+    let url =
+        format!("{}/?query=INSERT%20INTO%20market.ticks%20(a,%20b)%20FORMAT%20Native", fake.url());
     let _loaded = Server::new(&fake.url(), "market");
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .build()
-        .expect("a plain client");
-    let response = client
-        .post(url)
-        .header("X-Test", "yes")
-        .body(body)
-        .send()
-        .await?;
+    let client = reqwest::Client::builder().no_proxy().build().expect("a plain client");
+    let response = client.post(url).header("X-Test", "yes").body(body).send().await?;
     let status = response.status().as_u16();
     let code = response.headers().get("X-ClickHouse-Exception-Code");
     let code = code.map(|code| code.to_str().expect("digits").to_owned());
@@ -36,29 +26,17 @@ async fn inserts_are_kept_and_answered_in_order() {
     fake.next_insert(Answer::too_many_parts());
     let (status, code, text) = insert(&fake, b"one").await.expect("an answer");
     assert_eq!((status, code.as_deref()), (500, Some("252")));
-    assert!(
-        text.starts_with("Code: 252. DB::Exception: Too many parts"),
-        "{text}"
-    );
+    assert!(text.starts_with("Code: 252. DB::Exception: Too many parts"), "{text}");
     assert!(text.contains("(TOO_MANY_PARTS)"), "{text}");
     let (status, code, text) = insert(&fake, b"two").await.expect("an answer");
     assert_eq!((status, code, text.as_str()), (200, None, ""));
 
-    let inserts = fake
-        .wait_for_inserts(2, Duration::from_secs(5))
-        .await
-        .expect("both");
+    let inserts = fake.wait_for_inserts(2, Duration::from_secs(5)).await.expect("both");
     assert_eq!(&inserts[1].body[..], b"two");
     assert_eq!(inserts[1].table().as_deref(), Some("ticks"));
     assert_eq!(inserts[1].header("x-test"), Some("yes"));
-    assert_eq!(
-        inserts[1].sql(),
-        "INSERT INTO market.ticks (a, b) FORMAT Native"
-    );
-    let error = fake
-        .wait_for_inserts(3, Duration::from_millis(60))
-        .await
-        .expect_err("only two");
+    assert_eq!(inserts[1].sql(), "INSERT INTO market.ticks (a, b) FORMAT Native");
+    let error = fake.wait_for_inserts(3, Duration::from_millis(60)).await.expect_err("only two");
     assert!(error.to_string().contains("2 inserts"), "{error}");
 }
 
@@ -66,36 +44,19 @@ async fn inserts_are_kept_and_answered_in_order() {
 async fn queries_get_what_was_programmed_and_the_script_comes_first() {
     let fake = FakeClickHouse::start().await.expect("a free port");
     let server = Server::new(&fake.url(), "market");
-    fake.program(
-        "system.columns",
-        Answer::Text("symbol\tString\n".to_owned()),
-    );
+    fake.program("system.columns", Answer::Text("symbol\tString\n".to_owned()));
     assert_eq!(
-        server
-            .query("SELECT name FROM system.columns")
-            .await
-            .expect("rows"),
+        server.query("SELECT name FROM system.columns").await.expect("rows"),
         "symbol\tString\n"
     );
     assert_eq!(server.query("SELECT 1").await.expect("nothing"), "");
     fake.script(|request| {
-        request
-            .sql()
-            .contains("SELECT 1")
-            .then(|| Answer::exception(60, "UNKNOWN_TABLE", "no"))
+        request.sql().contains("SELECT 1").then(|| Answer::exception(60, "UNKNOWN_TABLE", "no"))
     });
     let refused = server.query("SELECT 1").await.expect_err("scripted");
-    assert!(
-        matches!(&refused, ServerError::Refused { status: 404, .. }),
-        "{refused}"
-    );
+    assert!(matches!(&refused, ServerError::Refused { status: 404, .. }), "{refused}");
     assert_eq!(
-        server
-            .query("SELECT name FROM system.columns")
-            .await
-            .expect("rows")
-            .lines()
-            .count(),
+        server.query("SELECT name FROM system.columns").await.expect("rows").lines().count(),
         1
     );
     assert_eq!(fake.requests().len(), 4);
@@ -104,12 +65,7 @@ async fn queries_get_what_was_programmed_and_the_script_comes_first() {
 #[tokio::test]
 async fn broken_answers_are_broken() {
     let fake = FakeClickHouse::start().await.expect("a free port");
-    for answer in [
-        Answer::Close,
-        Answer::CutBody {
-            before: "half".to_owned(),
-        },
-    ] {
+    for answer in [Answer::Close, Answer::CutBody { before: "half".to_owned() }] {
         fake.next_insert(answer.clone());
         assert!(insert(&fake, b"x").await.is_err(), "{answer:?}");
     }
@@ -121,10 +77,7 @@ async fn broken_answers_are_broken() {
     });
     let (status, code, text) = insert(&fake, b"x").await.expect("an answer");
     assert_eq!((status, code), (200, None));
-    assert!(
-        text.contains("Code: 241. DB::Exception: Memory limit exceeded"),
-        "{text}"
-    );
+    assert!(text.contains("Code: 241. DB::Exception: Memory limit exceeded"), "{text}");
 
     fake.next_insert(Answer::Hang);
     let hung = tokio::time::timeout(Duration::from_millis(150), insert(&fake, b"x")).await;
@@ -152,14 +105,7 @@ mod native {
             bytes.extend_from_slice(data);
         };
         let word = |number: u64| number.to_le_bytes();
-        let keyword = [
-            &word(1)[..],
-            &word(0x200),
-            &word(3),
-            b"\0\x01a\x02bc",
-            &word(2),
-            &[2, 1],
-        ];
+        let keyword = [&word(1)[..], &word(0x200), &word(3), b"\0\x01a\x02bc", &word(2), &[2, 1]];
         column("keyword", "LowCardinality(String)", &keyword.concat());
         column(
             "price",

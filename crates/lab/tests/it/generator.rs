@@ -23,26 +23,8 @@ fn rich(seed: u64, messages: u64) -> Generator {
 
 /// Everything of a message that reaches the broker.
 fn seen(message: &Message) -> impl PartialEq + std::fmt::Debug + use<> {
-    let Message {
-        number,
-        kind,
-        role,
-        partition,
-        time_ms,
-        key,
-        headers,
-        ..
-    } = message.clone();
-    (
-        number,
-        kind,
-        role,
-        partition,
-        time_ms,
-        key,
-        headers,
-        message.payload().map(<[u8]>::to_vec),
-    )
+    let Message { number, kind, role, partition, time_ms, key, headers, .. } = message.clone();
+    (number, kind, role, partition, time_ms, key, headers, message.payload().map(<[u8]>::to_vec))
 }
 
 #[test]
@@ -56,10 +38,7 @@ fn a_message_depends_on_seed_and_number_alone() {
     }
     for number in (0..5_000).rev() {
         again.message(number, &mut message);
-        assert_eq!(
-            seen(&message),
-            forward[usize::try_from(number).expect("small")]
-        );
+        assert_eq!(seen(&message), forward[usize::try_from(number).expect("small")]);
     }
     other.message(17, &mut message);
     assert_ne!(seen(&message), forward[17]);
@@ -78,10 +57,7 @@ fn good_messages_are_json_objects_and_every_flaw_is_planted() {
             role => {
                 let payload = message.payload().expect("good messages have a payload");
                 let value: Value = serde_json::from_slice(payload).unwrap_or_else(|error| {
-                    panic!(
-                        "message {number} {error}: {}",
-                        String::from_utf8_lossy(payload)
-                    )
+                    panic!("message {number} {error}: {}", String::from_utf8_lossy(payload))
                 });
                 assert!(value.is_object(), "message {number}");
                 roles[match role {
@@ -125,10 +101,7 @@ fn flaws_of_grammar_are_refused_by_another_parser() {
         if grammar {
             assert!(parsed.is_err(), "message {number} {flaw}: {shown}");
         } else if flaw == Flaw::NotAnObject {
-            assert!(
-                !parsed.is_ok_and(|value| value.is_object()),
-                "message {number}: {shown}"
-            );
+            assert!(!parsed.is_ok_and(|value| value.is_object()), "message {number}: {shown}");
         } else if flaw != Flaw::NotFinite
             && !shown.contains("e999999999999")
             && !shown.contains("1e300")

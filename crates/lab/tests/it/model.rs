@@ -41,14 +41,8 @@ fn said<'a>(kind: Kind, column: &'static str, message: &'a Value) -> Option<&'a 
     let found = match (kind, column) {
         (Kind::Tick | Kind::Candle, _) => {
             let listed = names(kind, column);
-            let listed = if listed.is_empty() {
-                vec![column]
-            } else {
-                listed.to_vec()
-            };
-            listed
-                .into_iter()
-                .find_map(|name| message.get(name).filter(|value| !value.is_null()))
+            let listed = if listed.is_empty() { vec![column] } else { listed.to_vec() };
+            listed.into_iter().find_map(|name| message.get(name).filter(|value| !value.is_null()))
         }
         (_, "source") => metadata.get("source"),
         (Kind::CryptoSentiment | Kind::CommodityPrices, "event_time") => metadata.get("timestamp"),
@@ -65,10 +59,8 @@ fn agrees(column: &str, said: &Value, row: &str) -> bool {
         let row: f64 = row.parse().expect("a number");
         (said - row).abs() <= 6e-9 + said.abs() * 1e-12
     };
-    let is_time = matches!(
-        column,
-        "timestamp" | "event_time" | "start_time" | "end_time"
-    ) && !row.contains(':');
+    let is_time = matches!(column, "timestamp" | "event_time" | "start_time" | "end_time")
+        && !row.contains(':');
     match said {
         Value::Number(number) if is_time => number.to_string() == row,
         Value::String(text) if is_time && row.bytes().all(|b| b.is_ascii_digit() || b == b'-') => {
@@ -111,10 +103,7 @@ fn payloads_say_what_the_model_reads() {
                 (Some(_), None) => false,
             };
             let payload = String::from_utf8_lossy(payload);
-            assert!(
-                right,
-                "message {number}, {column}: row has {row:?}\n{payload}"
-            );
+            assert!(right, "message {number}, {column}: row has {row:?}\n{payload}");
         }
     }
 }
@@ -142,23 +131,15 @@ fn find(kind: Kind, piece: &str) -> Option<(String, String)> {
 #[test]
 fn rows_are_as_worked_out_by_hand() {
     for (kind, piece, payload, row) in BY_HAND {
-        assert_eq!(
-            find(kind, piece),
-            Some((payload.to_owned(), row.to_owned()))
-        );
+        assert_eq!(find(kind, piece), Some((payload.to_owned(), row.to_owned())));
     }
 }
 
 #[test]
 fn copies_collapse_and_the_newest_correction_wins() {
     let mut plan = Plan::new(21, 12_000, START_MS);
-    plan.mix = Mix {
-        bad: 0.0,
-        duplicates: 0.2,
-        corrections: 0.2,
-        event_ids: 0.5,
-        ..Mix::default()
-    };
+    plan.mix =
+        Mix { bad: 0.0, duplicates: 0.2, corrections: 0.2, event_ids: 0.5, ..Mix::default() };
     let generator = Generator::try_new(plan).expect("sound");
     let expected = Expected::of(&generator).expect("the model reads it");
     // The slow way: every identity as text, every order written out.
@@ -189,9 +170,7 @@ fn copies_collapse_and_the_newest_correction_wins() {
         };
         let time = message.time_ms.expect("numbered");
         let entry = (time, number, format!("{row:?}"));
-        let standing = tables
-            .entry((message.kind, key))
-            .or_insert_with(|| entry.clone());
+        let standing = tables.entry((message.kind, key)).or_insert_with(|| entry.clone());
         if (entry.0, entry.1) > (standing.0, standing.1) {
             *standing = entry;
         }

@@ -33,10 +33,7 @@ async fn echo() -> Echo {
             });
         }
     });
-    Echo {
-        proxy: Proxy::start(target).await.expect("a free port"),
-        _server: server,
-    }
+    Echo { proxy: Proxy::start(target).await.expect("a free port"), _server: server }
 }
 
 impl Echo {
@@ -57,26 +54,13 @@ async fn round_trip(stream: &mut TcpStream, text: &[u8]) -> io::Result<Vec<u8>> 
 async fn bytes_pass_and_are_counted() {
     let echo = echo().await;
     let mut stream = echo.connect().await.expect("listening");
-    assert_eq!(
-        round_trip(&mut stream, b"hello").await.expect("echo"),
-        b"hello"
-    );
+    assert_eq!(round_trip(&mut stream, b"hello").await.expect("echo"), b"hello");
     let counts = echo.proxy.counts();
-    assert_eq!(
-        (
-            counts.connections,
-            counts.open,
-            counts.to_server,
-            counts.to_client
-        ),
-        (1, 1, 5, 5)
-    );
+    assert_eq!((counts.connections, counts.open, counts.to_server, counts.to_client), (1, 1, 5, 5));
     drop(stream);
-    until(SOON, "the connection to be gone", async || {
-        match echo.proxy.counts().open {
-            0 => Ok(()),
-            open => Err(format!("{open} open")),
-        }
+    until(SOON, "the connection to be gone", async || match echo.proxy.counts().open {
+        0 => Ok(()),
+        open => Err(format!("{open} open")),
     })
     .await
     .expect("closed");
@@ -98,13 +82,9 @@ async fn refusing_is_refusing_and_the_port_comes_back() {
     assert!(broken.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionReset));
 
     echo.proxy.set(Fault::Pass);
-    let mut stream = until(SOON, "a connection", async || echo.connect().await)
-        .await
-        .expect("back");
-    assert_eq!(
-        round_trip(&mut stream, b"again").await.expect("echo"),
-        b"again"
-    );
+    let mut stream =
+        until(SOON, "a connection", async || echo.connect().await).await.expect("back");
+    assert_eq!(round_trip(&mut stream, b"again").await.expect("echo"), b"again");
 }
 
 #[tokio::test]
@@ -117,10 +97,7 @@ async fn a_black_hole_holds_bytes_until_it_ends() {
     assert!(waited.await.is_err(), "nothing passes");
     echo.proxy.set(Fault::Pass);
     let mut back = [0; 4];
-    stream
-        .read_exact(&mut back)
-        .await
-        .expect("what was held passes");
+    stream.read_exact(&mut back).await.expect("what was held passes");
     assert_eq!(&back, b"held");
 }
 
@@ -134,9 +111,7 @@ async fn a_reset_ends_open_connections_and_is_counted_down() {
     assert!(end.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionReset));
     assert_eq!(echo.proxy.fault(), Fault::Pass);
     let mut stream = echo.connect().await.expect("listening");
-    round_trip(&mut stream, b"x")
-        .await
-        .expect("one reset was all");
+    round_trip(&mut stream, b"x").await.expect("one reset was all");
     assert_eq!(echo.proxy.counts().cuts, 1);
 }
 
@@ -144,10 +119,7 @@ async fn a_reset_ends_open_connections_and_is_counted_down() {
 async fn a_cut_lets_exactly_so_many_bytes_pass() {
     for direction in [Direction::ToServer, Direction::ToClient] {
         let echo = echo().await;
-        echo.proxy.set(Fault::CutAfter {
-            direction,
-            bytes: 100_001,
-        });
+        echo.proxy.set(Fault::CutAfter { direction, bytes: 100_001 });
         let mut stream = echo.connect().await.expect("listening");
         let (mut from, mut to) = stream.split();
         let mut received = Vec::new();
@@ -166,11 +138,7 @@ async fn a_cut_lets_exactly_so_many_bytes_pass() {
             Direction::ToClient => counts.to_client,
         };
         assert_eq!(passed, 100_001, "{direction:?}");
-        assert!(
-            received.len() <= 100_001,
-            "{direction:?}: {}",
-            received.len()
-        );
+        assert!(received.len() <= 100_001, "{direction:?}: {}", received.len());
     }
 }
 
@@ -178,34 +146,19 @@ async fn a_cut_lets_exactly_so_many_bytes_pass() {
 async fn throttling_and_delay_cost_time() {
     let echo = echo().await;
     let mut stream = echo.connect().await.expect("listening");
-    echo.proxy.set(Fault::Throttle {
-        bytes_per_second: 100_000,
-    });
+    echo.proxy.set(Fault::Throttle { bytes_per_second: 100_000 });
     let start = Instant::now();
-    round_trip(&mut stream, &vec![1; 20_000])
-        .await
-        .expect("echo");
-    assert!(
-        start.elapsed() >= Duration::from_millis(190),
-        "{:?}",
-        start.elapsed()
-    );
+    round_trip(&mut stream, &vec![1; 20_000]).await.expect("echo");
+    assert!(start.elapsed() >= Duration::from_millis(190), "{:?}", start.elapsed());
     echo.proxy.set(Fault::Delay(Duration::from_millis(60)));
     let start = Instant::now();
     round_trip(&mut stream, b"x").await.expect("echo");
-    assert!(
-        start.elapsed() >= Duration::from_millis(120),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() >= Duration::from_millis(120), "{:?}", start.elapsed());
 }
 
 /// An insert through the proxy into a fake.
 async fn insert(proxy: &Proxy) -> Result<String, reqwest::Error> {
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .build()
-        .expect("a plain client");
+    let client = reqwest::Client::builder().no_proxy().build().expect("a plain client");
     let url = format!("{}/?query=INSERT+INTO+t+FORMAT+Native", proxy.url());
     client.post(url).body("rows").send().await?.text().await
 }
@@ -242,32 +195,11 @@ async fn a_body_that_is_cut_is_no_insert() {
     let fake = FakeClickHouse::start().await.expect("a free port");
     let proxy = Proxy::start(fake.address()).await.expect("a free port");
     let _loaded = Server::new(&proxy.url(), "market");
-    proxy.times(
-        Fault::CutAfter {
-            direction: Direction::ToServer,
-            bytes: 50_000,
-        },
-        1,
-    );
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .build()
-        .expect("a plain client");
+    proxy.times(Fault::CutAfter { direction: Direction::ToServer, bytes: 50_000 }, 1);
+    let client = reqwest::Client::builder().no_proxy().build().expect("a plain client");
     let url = format!("{}/?query=INSERT+INTO+t+FORMAT+Native", proxy.url());
-    assert!(
-        client
-            .post(&url)
-            .body(vec![1; 200_000])
-            .send()
-            .await
-            .is_err()
-    );
-    client
-        .post(&url)
-        .body(vec![1; 200_000])
-        .send()
-        .await
-        .expect("one cut was all");
+    assert!(client.post(&url).body(vec![1; 200_000]).send().await.is_err());
+    client.post(&url).body(vec![1; 200_000]).send().await.expect("one cut was all");
     let inserts = fake.wait_for_inserts(1, SOON).await.expect("the whole one");
     assert_eq!(inserts.len(), 1);
     assert_eq!(inserts[0].body.len(), 200_000);

@@ -33,17 +33,10 @@ fn world() -> World {
         // A position that agrees with its version; ids as the bridge would give them.
         let rows = rows.into_iter().enumerate().map(|(index, placed)| {
             let id = placed.event_id.unwrap_or(1_000_000 + index as u64);
-            let id = if kind == Kind::Tick {
-                format!("\t{id}")
-            } else {
-                String::new()
-            };
+            let id = if kind == Kind::Tick { format!("\t{id}") } else { String::new() };
             let time = placed.time_ms.expect("numbered");
             let position = 4_194_304 * 3 + index;
-            format!(
-                "{}\t{}\t{time}\t{index}\t{position}{id}",
-                placed.row, placed.origin
-            )
+            format!("{}\t{}\t{time}\t{index}\t{position}{id}", placed.row, placed.origin)
         });
         tables.insert(kind, rows.collect());
     }
@@ -69,11 +62,7 @@ fn world() -> World {
             ));
         }
     }
-    World {
-        expected,
-        tables,
-        letters,
-    }
+    World { expected, tables, letters }
 }
 
 impl World {
@@ -99,9 +88,7 @@ impl World {
         let fake = FakeClickHouse::start().await.expect("a free port");
         self.program(&fake);
         let server = Server::new(&fake.url(), "market");
-        verify(&server, &self.expected)
-            .await
-            .expect("the fake answers")
+        verify(&server, &self.expected).await.expect("the fake answers")
     }
 
     fn rows(&mut self, kind: Kind) -> &mut Vec<String> {
@@ -112,12 +99,7 @@ impl World {
 /// Missing, duplicates, differing, unexpected.
 fn wrongs(verdict: &Verdict) -> [u64; 4] {
     let total = verdict.total();
-    [
-        total.missing,
-        total.duplicates,
-        total.differing,
-        total.unexpected,
-    ]
+    [total.missing, total.duplicates, total.differing, total.unexpected]
 }
 
 #[tokio::test]
@@ -155,10 +137,7 @@ async fn a_row_twice_is_a_duplicate_even_under_another_id() {
     let mut world = world();
     let rows = world.rows(Kind::Tick);
     let own_id = |row: &&String| row.rsplit('\t').next().is_some_and(|id| id.len() == 7);
-    let row = rows
-        .iter()
-        .find(own_id)
-        .expect("events without an id of the publisher");
+    let row = rows.iter().find(own_id).expect("events without an id of the publisher");
     let row = format!("{}77", &row[..row.len() - 7]);
     rows.push(row);
     assert_eq!(wrongs(&world.verdict().await), [0, 1, 0, 0]);
@@ -171,11 +150,7 @@ async fn every_altered_column_is_seen() {
         let row = world.rows(kind)[3].clone();
         let values: Vec<_> = row.split('\t').collect();
         // The id of an event that was given none is the bridge's own affair.
-        let checked = if kind == Kind::Tick {
-            values.len() - 1
-        } else {
-            values.len()
-        };
+        let checked = if kind == Kind::Tick { values.len() - 1 } else { values.len() };
         for column in 0..checked {
             let mut altered = values.clone();
             altered[column] = if values[column] == "7" { "8" } else { "7" };
@@ -225,36 +200,21 @@ async fn dead_letters_are_compared_byte_by_byte() {
     let mut world = world();
     let lost = world.letters.pop().expect("many");
     let verdict = world.verdict().await;
-    assert_eq!(
-        (verdict.letters.missing, verdict.letters.unexpected),
-        (1, 0),
-        "{verdict}"
-    );
+    assert_eq!((verdict.letters.missing, verdict.letters.unexpected), (1, 0), "{verdict}");
     assert!(!verdict.holds());
 
     world.letters.push(lost.clone());
     world.letters.push(lost);
     let verdict = world.verdict().await;
-    assert_eq!(
-        (verdict.letters.missing, verdict.letters.duplicates),
-        (0, 1),
-        "{verdict}"
-    );
+    assert_eq!((verdict.letters.missing, verdict.letters.duplicates), (0, 1), "{verdict}");
     assert!(!verdict.holds());
 
     world.letters.pop();
-    let with_payload = world
-        .letters
-        .iter_mut()
-        .find(|letter| letter.ends_with("7D"));
+    let with_payload = world.letters.iter_mut().find(|letter| letter.ends_with("7D"));
     let letter = with_payload.expect("some end in a brace");
     letter.truncate(letter.len() - 2);
     let verdict = world.verdict().await;
-    assert_eq!(
-        (verdict.letters.missing, verdict.letters.unexpected),
-        (1, 1),
-        "{verdict}"
-    );
+    assert_eq!((verdict.letters.missing, verdict.letters.unexpected), (1, 1), "{verdict}");
 }
 
 #[tokio::test]
@@ -286,21 +246,11 @@ async fn waiting_ends_when_the_last_row_arrives_and_at_the_deadline_with_a_verdi
     let verdict = wait_until_complete(&server, &world.expected, Duration::from_secs(20), |_| {
         looks += 1;
         if looks == 2 {
-            world
-                .tables
-                .get_mut(&Kind::Candle)
-                .expect("there")
-                .push(last.clone());
+            world.tables.get_mut(&Kind::Candle).expect("there").push(last.clone());
             // The next look finds it.
             let rows = &world.tables[&Kind::Candle];
-            fake.program(
-                "FROM market.aggregates",
-                Answer::Text(format!("{}\n", rows.len())),
-            );
-            fake.program(
-                "FROM market.aggregates FINAL",
-                Answer::Text(rows.join("\n") + "\n"),
-            );
+            fake.program("FROM market.aggregates", Answer::Text(format!("{}\n", rows.len())));
+            fake.program("FROM market.aggregates FINAL", Answer::Text(rows.join("\n") + "\n"));
         }
     })
     .await
@@ -316,9 +266,7 @@ async fn an_answer_that_breaks_off_is_no_verdict() {
     let server = Server::new(&fake.url(), "market");
     let before = world.tables[&Kind::Tick][0].clone() + "\n";
     for answer in [
-        Answer::CutBody {
-            before: before.clone(),
-        },
+        Answer::CutBody { before: before.clone() },
         Answer::exception(241, "MEMORY_LIMIT_EXCEEDED", "no"),
         Answer::ExceptionInBody {
             before,

@@ -35,11 +35,7 @@ async fn the_value_is_handed_over() {
     let looks = Cell::new(0);
     let value = until(Duration::from_secs(10), "the third look", async || {
         looks.set(looks.get() + 1);
-        if looks.get() == 3 {
-            Ok(looks.get())
-        } else {
-            Err("not yet")
-        }
+        if looks.get() == 3 { Ok(looks.get()) } else { Err("not yet") }
     })
     .await;
     assert_eq!(value.expect("it comes true"), 3);

@@ -35,10 +35,7 @@ pub(super) fn short_name(text: &str) -> String {
 pub(super) fn verify_file(file: &Path, pinned: &str) -> Result<()> {
     let found = of_file(file)?;
     if found != pinned {
-        bail!(
-            "{} is not what was pinned: SHA-256 {found}, expected {pinned}",
-            file.display()
-        );
+        bail!("{} is not what was pinned: SHA-256 {found}, expected {pinned}", file.display());
     }
     Ok(())
 }
@@ -66,10 +63,7 @@ pub(super) fn verify_folder(folder: &Path, list: &str) -> Result<()> {
     }
     problems.extend(pinned.keys().map(|name| format!("{name}: missing")));
     if !problems.is_empty() {
-        bail!(
-            "what was downloaded is not what was pinned:\n  {}",
-            problems.join("\n  ")
-        );
+        bail!("what was downloaded is not what was pinned:\n  {}", problems.join("\n  "));
     }
     Ok(())
 }

@@ -87,20 +87,12 @@ fn format_storage(folder: &Path, java: &Path, class_path: &str) -> Result<()> {
     );
     fs::write(&properties, text)?;
     let mut format = Command::new(java);
-    format
-        .env("CLASSPATH", class_path)
-        .args(["kafka.tools.StorageTool", "format", "-t"]);
+    format.env("CLASSPATH", class_path).args(["kafka.tools.StorageTool", "format", "-t"]);
     // Any cluster id: only the checkpoint is kept, and it does not hold the id.
-    format
-        .arg("AAAAAAAAAAAAAAAAAAAAAQ")
-        .arg("-c")
-        .arg(&properties);
+    format.arg("AAAAAAAAAAAAAAAAAAAAAQ").arg("-c").arg(&properties);
     tool::run("Kafka: formatting", format, folder)?;
-    fs::rename(
-        data.join("bootstrap.checkpoint"),
-        folder.join("bootstrap.checkpoint"),
-    )
-    .context("the formatted storage has no bootstrap.checkpoint")?;
+    fs::rename(data.join("bootstrap.checkpoint"), folder.join("bootstrap.checkpoint"))
+        .context("the formatted storage has no bootstrap.checkpoint")?;
     fs::remove_dir_all(&data)?;
     fs::remove_file(&properties)?;
     Ok(())
@@ -115,9 +107,7 @@ fn archive(cache: &Cache, home: &KafkaHome) -> Result<PathBuf> {
     let name = format!("{NAME}-classes-{}", checksum::short_name(&identity));
     cache.ensure(&name, |folder| {
         if let Err(error) = record_classes(folder, home) {
-            cache::progress(&format!(
-                "Kafka starts without a class-data archive: {error:#}"
-            ));
+            cache::progress(&format!("Kafka starts without a class-data archive: {error:#}"));
             fs::remove_file(folder.join(ARCHIVE)).ok();
             fs::write(folder.join("why-not"), format!("{error:#}"))?;
         }
@@ -148,13 +138,9 @@ fn record_classes(folder: &Path, home: &KafkaHome) -> Result<()> {
 /// would crash every broker. `-Xshare:on` fails where a broker would go on without.
 fn try_archive(home: &KafkaHome, archive: &Path) -> Result<()> {
     let mut java = home.command();
-    java.arg("-Xshare:on")
-        .arg(format!("-XX:SharedArchiveFile={}", archive.display()));
+    java.arg("-Xshare:on").arg(format!("-XX:SharedArchiveFile={}", archive.display()));
     java.args(["-XX:+UseSerialGC", "kafka.tools.StorageTool", "random-uuid"]);
-    let output = java
-        .stdin(Stdio::null())
-        .output()
-        .context("java does not run")?;
+    let output = java.stdin(Stdio::null()).output().context("java does not run")?;
     if !output.status.success() {
         bail!(
             "Java cannot use what it has written: {}\n{}{}",
@@ -184,11 +170,7 @@ fn check_java(java: &Path) -> Result<()> {
     let text = String::from_utf8_lossy(&output.stderr);
     match major_version(&text) {
         Some(major) if major < OLDEST_JAVA => {
-            bail!(
-                "{} is Java {major}. {}",
-                java.display(),
-                tool::JAVA.advice()
-            )
+            bail!("{} is Java {major}. {}", java.display(), tool::JAVA.advice())
         }
         // An unknown way to say the version is no reason to refuse a Java that may do.
         Some(_) | None => Ok(()),
@@ -200,11 +182,7 @@ fn major_version(text: &str) -> Option<u32> {
     let version = text.split('"').nth(1)?;
     let mut numbers = version.split(['.', '-', '_']);
     let first = numbers.next()?.parse().ok()?;
-    if first == 1 {
-        numbers.next()?.parse().ok()
-    } else {
-        Some(first)
-    }
+    if first == 1 { numbers.next()?.parse().ok() } else { Some(first) }
 }
 
 #[cfg(test)]
@@ -213,10 +191,7 @@ mod tests {
 
     #[test]
     fn every_way_to_write_a_java_version_is_read() {
-        assert_eq!(
-            major_version("openjdk version \"17.0.15\" 2025-04-15\nOpenJDK"),
-            Some(17)
-        );
+        assert_eq!(major_version("openjdk version \"17.0.15\" 2025-04-15\nOpenJDK"), Some(17));
         assert_eq!(major_version("openjdk version \"25\" 2025-09-16"), Some(25));
         assert_eq!(major_version("openjdk version \"26-ea\""), Some(26));
         assert_eq!(major_version("java version \"1.8.0_292\""), Some(8));
@@ -226,11 +201,7 @@ mod tests {
     #[test]
     fn the_pinned_jars_are_those_of_the_pom() {
         assert_eq!(SHA256.lines().count(), 92);
-        for jar in [
-            "kafka_2.13-4.3.1.jar",
-            "kafka-tools-4.3.1.jar",
-            "slf4j-simple-1.7.36.jar",
-        ] {
+        for jar in ["kafka_2.13-4.3.1.jar", "kafka-tools-4.3.1.jar", "slf4j-simple-1.7.36.jar"] {
             assert!(SHA256.contains(jar), "{jar}");
         }
     }

@@ -17,11 +17,7 @@ const SHA256: &str = "c0d32b129e988f2b9a9a31c9141aecf5e1e2453f9a079efc4d36ab8e3f
 /// # Errors
 /// When npm or tar is missing, the registry cannot be reached, or the checksum differs.
 pub fn libchdb(cache: &Cache) -> Result<PathBuf> {
-    if !cfg!(all(
-        target_arch = "x86_64",
-        target_os = "linux",
-        target_env = "gnu"
-    )) {
+    if !cfg!(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu")) {
         bail!("the ClickHouse engine is pinned for Linux on x86-64 with glibc only");
     }
     let folder = cache.ensure("libchdb-26.7.3", install)?;
@@ -29,12 +25,7 @@ pub fn libchdb(cache: &Cache) -> Result<PathBuf> {
 }
 
 fn install(folder: &Path) -> Result<()> {
-    let tar = tool::TAR.command([
-        "-xzf",
-        ARCHIVE,
-        "--strip-components=1",
-        "package/libchdb.so",
-    ])?;
+    let tar = tool::TAR.command(["-xzf", ARCHIVE, "--strip-components=1", "package/libchdb.so"])?;
     let pack = tool::NPM.command(["pack", "--silent", PACKAGE])?;
     tool::run("ClickHouse engine: downloading (178 MB)", pack, folder)?;
     let archive = folder.join(ARCHIVE);

@@ -24,10 +24,7 @@ pub fn nats_server(cache: &Cache) -> Result<PathBuf> {
 fn install(folder: &Path) -> Result<()> {
     let mut go = tool::GO.command(["install", "-trimpath", MODULE])?;
     // A GOFLAGS or a target of the user's would put the program elsewhere or build another.
-    go.env("GOBIN", folder)
-        .env("GOFLAGS", "")
-        .env_remove("GOOS")
-        .env_remove("GOARCH");
+    go.env("GOBIN", folder).env("GOFLAGS", "").env_remove("GOOS").env_remove("GOARCH");
     tool::run("nats-server: building", go, folder)?;
     let program = folder.join("nats-server");
     let output = Command::new(&program)
@@ -37,11 +34,7 @@ fn install(folder: &Path) -> Result<()> {
         .with_context(|| format!("{} does not run", program.display()))?;
     let version = String::from_utf8_lossy(&output.stdout);
     if version.trim() != VERSION {
-        bail!(
-            "{} is {:?}, expected {VERSION:?}",
-            program.display(),
-            version.trim()
-        );
+        bail!("{} is {:?}, expected {VERSION:?}", program.display(), version.trim());
     }
     fs::write(folder.join("version"), version.as_bytes()).context("cannot write the version")
 }

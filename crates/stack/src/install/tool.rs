@@ -49,29 +49,20 @@ pub(super) const GO: Tool = Tool {
     purpose: "nats-server is built by Go 1.26 or newer, or by 1.21 that may fetch a newer one",
     debian: "unpack the archive from https://go.dev/dl/ and put its bin/ into PATH",
 };
-pub(super) const TAR: Tool = Tool {
-    program: "tar",
-    purpose: "archives are unpacked by it",
-    debian: "apt-get install tar",
-};
+pub(super) const TAR: Tool =
+    Tool { program: "tar", purpose: "archives are unpacked by it", debian: "apt-get install tar" };
 
 /// What is not on this machine of all that an installation from nothing needs.
 #[must_use]
 pub fn missing_tools() -> Vec<Tool> {
-    [JAVA, MAVEN, NPM, GO, TAR]
-        .into_iter()
-        .filter(|tool| tool.find().is_err())
-        .collect()
+    [JAVA, MAVEN, NPM, GO, TAR].into_iter().filter(|tool| tool.find().is_err()).collect()
 }
 
 impl Tool {
     /// The one line that tells a newcomer what to do.
     #[must_use]
     pub fn advice(&self) -> String {
-        format!(
-            "`{}` is missing: {}. On Debian: {}",
-            self.program, self.purpose, self.debian
-        )
+        format!("`{}` is missing: {}. On Debian: {}", self.program, self.purpose, self.debian)
     }
 
     /// Where the program is: `$JAVA_HOME` for Java, else `PATH`.
@@ -81,11 +72,8 @@ impl Tool {
             .flatten()
             .map(|home| PathBuf::from(home).join("bin"));
         let path = env::var_os("PATH").unwrap_or_default();
-        search(
-            self.program,
-            home.into_iter().chain(env::split_paths(&path)),
-        )
-        .ok_or_else(|| anyhow!(self.advice()))
+        search(self.program, home.into_iter().chain(env::split_paths(&path)))
+            .ok_or_else(|| anyhow!(self.advice()))
     }
 
     pub(super) fn command<A: AsRef<OsStr>>(
@@ -119,11 +107,7 @@ pub(super) fn run(step: &str, mut command: Command, folder: &Path) -> Result<()>
         }
         let elapsed = started.elapsed();
         if elapsed > STEP_LIMIT {
-            bail!(
-                "{step}: no end after {} s\n{}",
-                elapsed.as_secs(),
-                process.log_tail()
-            );
+            bail!("{step}: no end after {} s\n{}", elapsed.as_secs(), process.log_tail());
         }
         // A compiler works in folders of its own: nothing arrives before the end.
         let arrived = match cache::size(folder) {
@@ -161,12 +145,7 @@ mod tests {
         let folder = scratch::folder("step");
         let mut command = Command::new("sh");
         command.args(["-c", "echo 404 not found >&2; exit 1"]);
-        let error = run("fetching it", command, folder.path())
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("fetching it") && error.contains("404 not found"),
-            "{error}"
-        );
+        let error = run("fetching it", command, folder.path()).unwrap_err().to_string();
+        assert!(error.contains("fetching it") && error.contains("404 not found"), "{error}");
     }
 }

@@ -24,9 +24,7 @@ pub(super) fn metadata(port: u16) -> Result<()> {
     let mut stream = health::connect(port)?;
     stream.write_all(&REQUEST)?;
     let mut size = [0; 4];
-    stream
-        .read_exact(&mut size)
-        .context("the connection was closed without an answer")?;
+    stream.read_exact(&mut size).context("the connection was closed without an answer")?;
     let size = u32::from_be_bytes(size);
     if !(12..=LONGEST).contains(&size) {
         bail!("an answer of {size} bytes is not Kafka's");

@@ -17,16 +17,11 @@ pub(super) struct Listeners {
 
 /// The whole file; `own` wins over what stands here.
 pub(super) fn text(listeners: &Listeners, data: &Path, own: &[(String, String)]) -> String {
-    let Listeners {
-        client,
-        controller,
-        proxied,
-    } = listeners;
+    let Listeners { client, controller, proxied } = listeners;
     let (behind, seen) = match proxied {
-        Some((port, seen)) => (
-            format!(",PROXIED://127.0.0.1:{port}"),
-            format!(",PROXIED://127.0.0.1:{seen}"),
-        ),
+        Some((port, seen)) => {
+            (format!(",PROXIED://127.0.0.1:{port}"), format!(",PROXIED://127.0.0.1:{seen}"))
+        }
         None => (String::new(), String::new()),
     };
 
@@ -34,19 +29,13 @@ pub(super) fn text(listeners: &Listeners, data: &Path, own: &[(String, String)])
     let mut set = |key: &str, value: &str| lines.insert(key.to_owned(), value.to_owned());
     set("process.roles", "broker,controller");
     set("node.id", "1");
-    set(
-        "controller.quorum.voters",
-        &format!("1@127.0.0.1:{controller}"),
-    );
+    set("controller.quorum.voters", &format!("1@127.0.0.1:{controller}"));
     set("controller.listener.names", "CONTROLLER");
     set(
         "listeners",
         &format!("PLAINTEXT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}{behind}"),
     );
-    set(
-        "advertised.listeners",
-        &format!("PLAINTEXT://127.0.0.1:{client}{seen}"),
-    );
+    set("advertised.listeners", &format!("PLAINTEXT://127.0.0.1:{client}{seen}"));
     set(
         "listener.security.protocol.map",
         "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT",
@@ -111,11 +100,7 @@ fn base64(bytes: [u8; 16]) -> String {
     (0..22_u32)
         .map(|place| {
             let shift = 122_i64 - 6 * i64::from(place);
-            let bits = if shift >= 0 {
-                number >> shift
-            } else {
-                number << -shift
-            };
+            let bits = if shift >= 0 { number >> shift } else { number << -shift };
             char::from(DIGITS[usize::try_from(bits & 63).expect("six bits fit")])
         })
         .collect()
@@ -135,11 +120,7 @@ mod tests {
 
     #[test]
     fn own_properties_win_and_a_proxy_has_a_listener_of_its_own() {
-        let listeners = Listeners {
-            client: 1,
-            controller: 2,
-            proxied: Some((3, 4)),
-        };
+        let listeners = Listeners { client: 1, controller: 2, proxied: Some((3, 4)) };
         let own = [("num.partitions".to_owned(), "3".to_owned())];
         let text = text(&listeners, Path::new("/d"), &own);
         assert!(text.contains("\nnum.partitions=3\n") && !text.contains("num.partitions=6"));

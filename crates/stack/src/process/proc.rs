@@ -1,8 +1,5 @@
 //! The few calls to the kernel that `std` does not have.
-#![expect(
-    unsafe_code,
-    reason = "prctl, setsid, kill and waitid have no safe form in std"
-)]
+#![expect(unsafe_code, reason = "prctl, setsid, kill and waitid have no safe form in std")]
 
 use std::fs;
 use std::io;
@@ -31,13 +28,11 @@ pub(super) fn end_with_starter(command: &mut Command) {
 pub(super) fn own_session(command: &mut Command) {
     // SAFETY: setsid is safe in a signal handler.
     unsafe {
-        command.pre_exec(|| {
-            if libc::setsid() < 0 {
-                Err(io::Error::last_os_error())
-            } else {
-                Ok(())
-            }
-        });
+        command.pre_exec(
+            || {
+                if libc::setsid() < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+            },
+        );
     }
 }
 
@@ -61,12 +56,7 @@ pub(super) fn wait_without_reaping(child: u32) {
         // SAFETY: waitid fills the structure it is given and touches nothing else.
         let result = unsafe {
             let mut ended: libc::siginfo_t = std::mem::zeroed();
-            libc::waitid(
-                libc::P_PID,
-                child,
-                &raw mut ended,
-                libc::WEXITED | libc::WNOWAIT,
-            )
+            libc::waitid(libc::P_PID, child, &raw mut ended, libc::WEXITED | libc::WNOWAIT)
         };
         if result == 0 || io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
             return;

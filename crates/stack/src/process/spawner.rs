@@ -21,9 +21,7 @@ pub(super) fn spawn(command: Command) -> io::Result<Child> {
     let requests = SPAWNER.get_or_init(start);
     // One request, one answer.
     let (answer, answered) = mpsc::sync_channel(1);
-    requests
-        .send(Request { command, answer })
-        .map_err(|_closed| gone())?;
+    requests.send(Request { command, answer }).map_err(|_closed| gone())?;
     answered.recv().map_err(|_closed| gone())?
 }
 
@@ -33,11 +31,7 @@ fn start() -> SyncSender<Request> {
     thread::Builder::new()
         .name("spawner".to_owned())
         .spawn(move || {
-            for Request {
-                mut command,
-                answer,
-            } in requests
-            {
+            for Request { mut command, answer } in requests {
                 // The caller waits for it; if it is gone, the child is nobody's and ends with us.
                 answer.send(command.spawn()).ok();
             }

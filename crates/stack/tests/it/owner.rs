@@ -14,10 +14,7 @@ use crate::folder;
 /// A process of its own that starts Kafka and NATS; returns it with the pids of both.
 fn owner(name: &str) -> (Child, Vec<u32>) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_data-bridge-stack"));
-    command
-        .arg(folder(name))
-        .args(["kafka", "nats"])
-        .stdout(Stdio::piped());
+    command.arg(folder(name)).args(["kafka", "nats"]).stdout(Stdio::piped());
     let mut child = command.spawn().expect("cargo has built it");
     let output = BufReader::new(child.stdout.take().expect("it is piped"));
     let pids = output.lines().take(2).map(|line| {
@@ -38,19 +35,12 @@ fn killing_the_owner_leaves_no_server_behind() {
         let (mut child, pids) = owner(&format!("owner-{round}"));
         assert_eq!(pids.len(), 2, "an owner said less than two addresses");
         let started: Vec<_> = pids.iter().map(|pid| start_time(*pid)).collect();
-        assert!(
-            started.iter().all(Option::is_some),
-            "{pids:?} do not all run"
-        );
+        assert!(started.iter().all(Option::is_some), "{pids:?} do not all run");
 
         child.kill().unwrap();
         child.wait().unwrap();
         let deadline = Instant::now() + Duration::from_secs(10);
-        let living = || {
-            pids.iter()
-                .zip(&started)
-                .any(|(pid, then)| start_time(*pid) == *then)
-        };
+        let living = || pids.iter().zip(&started).any(|(pid, then)| start_time(*pid) == *then);
         while living() {
             assert!(Instant::now() < deadline, "{pids:?} outlive their owner");
         }
@@ -70,23 +60,14 @@ fn a_missing_tool_is_named_with_what_to_install() {
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
     let error = run("");
-    assert!(
-        error.contains("`java` is missing: Kafka runs on Java 17"),
-        "{error}"
-    );
-    assert!(
-        error.contains("apt-get install openjdk-17-jre-headless"),
-        "{error}"
-    );
+    assert!(error.contains("`java` is missing: Kafka runs on Java 17"), "{error}");
+    assert!(error.contains("apt-get install openjdk-17-jre-headless"), "{error}");
 
     // With Java alone, the next one is named.
     let tools = place.join("tools");
     fs::create_dir_all(&tools).unwrap();
     let path = std::env::var_os("PATH").unwrap();
-    let java = std::env::split_paths(&path)
-        .map(|p| p.join("java"))
-        .find(|p| p.exists())
-        .unwrap();
+    let java = std::env::split_paths(&path).map(|p| p.join("java")).find(|p| p.exists()).unwrap();
     std::os::unix::fs::symlink(fs::canonicalize(java).unwrap(), tools.join("java")).unwrap();
     let error = run(&tools.display().to_string());
     assert!(
@@ -100,18 +81,12 @@ fn what_is_installed_runs() {
     let cache = Cache::from_env().unwrap();
     let nats = install::nats_server(&cache).unwrap();
     let output = Command::new(nats).arg("--version").output().unwrap();
-    assert_eq!(
-        String::from_utf8_lossy(&output.stdout).trim(),
-        "nats-server: v2.15.2"
-    );
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "nats-server: v2.15.2");
     let kafka = install::kafka(&cache).unwrap();
     let output = kafka
         .command()
         .args(["org.apache.kafka.tools.TopicCommand", "--version"])
         .output()
         .unwrap();
-    assert!(
-        String::from_utf8_lossy(&output.stdout).starts_with("4.3.1"),
-        "{output:?}"
-    );
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("4.3.1"), "{output:?}");
 }

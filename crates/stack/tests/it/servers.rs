@@ -13,18 +13,10 @@ use crate::folder;
 /// Runs one of Kafka's own tools and returns what it says.
 fn topics(kafka: &Kafka, arguments: &[&str]) -> String {
     let mut tool: Command = kafka.home().command();
-    tool.args([
-        "-XX:TieredStopAtLevel=1",
-        "org.apache.kafka.tools.TopicCommand",
-    ]);
-    tool.args(["--bootstrap-server", &kafka.bootstrap()])
-        .args(arguments);
+    tool.args(["-XX:TieredStopAtLevel=1", "org.apache.kafka.tools.TopicCommand"]);
+    tool.args(["--bootstrap-server", &kafka.bootstrap()]).args(arguments);
     let output = tool.output().expect("java runs, a broker runs on it");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
@@ -32,10 +24,7 @@ fn topics(kafka: &Kafka, arguments: &[&str]) -> String {
 fn a_killed_broker_comes_back_with_its_port_and_topics_beside_another_one() {
     let mut kafka = Kafka::start(&folder("kafka-1"), KafkaOptions::default()).unwrap();
     let other = Kafka::start(&folder("kafka-2"), KafkaOptions::default()).unwrap();
-    topics(
-        &kafka,
-        &["--create", "--topic", "ticks", "--partitions", "6"],
-    );
+    topics(&kafka, &["--create", "--topic", "ticks", "--partitions", "6"]);
 
     let (pid, bootstrap) = (kafka.pid(), kafka.bootstrap());
     kafka.kill().unwrap();
@@ -43,11 +32,7 @@ fn a_killed_broker_comes_back_with_its_port_and_topics_beside_another_one() {
     kafka.restart().unwrap();
     assert_ne!(kafka.pid(), pid);
     assert_eq!(kafka.bootstrap(), bootstrap);
-    assert!(
-        topics(&kafka, &["--list"])
-            .lines()
-            .any(|line| line == "ticks")
-    );
+    assert!(topics(&kafka, &["--list"]).lines().any(|line| line == "ticks"));
     assert_ne!(other.bootstrap(), bootstrap);
     assert!(!topics(&other, &["--list"]).contains("ticks"));
 
@@ -59,20 +44,11 @@ fn a_killed_broker_comes_back_with_its_port_and_topics_beside_another_one() {
 #[test]
 fn a_broker_that_cannot_start_shows_the_end_of_its_log() {
     let properties = vec![("node.id".to_owned(), "none".to_owned())];
-    let options = KafkaOptions {
-        properties,
-        ..KafkaOptions::default()
-    };
+    let options = KafkaOptions { properties, ..KafkaOptions::default() };
     let place = folder("kafka-bad");
     let error = format!("{:#}", Kafka::start(&place, options).unwrap_err());
-    assert!(
-        error.contains("Invalid value none") && error.contains("ended with"),
-        "{error}"
-    );
-    assert!(
-        error.contains(&place.join("kafka.log").display().to_string()),
-        "{error}"
-    );
+    assert!(error.contains("Invalid value none") && error.contains("ended with"), "{error}");
+    assert!(error.contains(&place.join("kafka.log").display().to_string()), "{error}");
 }
 
 #[test]
@@ -94,8 +70,5 @@ fn a_clickhouse_that_ends_at_once_shows_what_it_said() {
     let options = ClickHouseOptions::default();
     let error = ClickHouse::start(Path::new("/bin/ls"), &place, options).unwrap_err();
     let error = format!("{error:#}");
-    assert!(
-        error.contains("ended with") && error.contains("--path"),
-        "{error}"
-    );
+    assert!(error.contains("ended with") && error.contains("--path"), "{error}");
 }

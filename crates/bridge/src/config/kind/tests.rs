@@ -23,28 +23,13 @@ fn sizes_are_read_with_and_without_unit() {
 
 #[test]
 fn bad_sizes_are_refused_and_a_likely_unit_is_named() {
-    for text in [
-        "",
-        "MiB",
-        "-1",
-        "64 megs",
-        ".5MiB",
-        "1.MiB",
-        "0.3B",
-        "9999999999TiB",
-        "1e6",
-        "1.2.3MiB",
-    ] {
+    for text in
+        ["", "MiB", "-1", "64 megs", ".5MiB", "1.MiB", "0.3B", "9999999999TiB", "1e6", "1.2.3MiB"]
+    {
         assert!(parse_size(text).is_err(), "{text}");
     }
-    assert_eq!(
-        size("64M").unwrap_err(),
-        "has the unit `M`, which is none: `MiB` is meant?"
-    );
-    assert_eq!(
-        size("64mib").unwrap_err(),
-        "has the unit `mib`, which is none: `MiB` is meant?"
-    );
+    assert_eq!(size("64M").unwrap_err(), "has the unit `M`, which is none: `MiB` is meant?");
+    assert_eq!(size("64mib").unwrap_err(), "has the unit `mib`, which is none: `MiB` is meant?");
 }
 
 #[test]
@@ -73,10 +58,7 @@ fn spans_have_units() {
 fn numbers_are_digits_within_their_range() {
     assert_eq!(whole("-1", -1, 5), Ok(-1));
     assert_eq!(whole("6", -1, 5), Err(Some("is out of range".to_owned())));
-    assert_eq!(
-        whole("99999999999999999999", 0, i64::MAX),
-        Err(Some("is out of range".to_owned()))
-    );
+    assert_eq!(whole("99999999999999999999", 0, i64::MAX), Err(Some("is out of range".to_owned())));
     for text in ["", "-", "1.5", "1_000", "8s", "0x10", " 1", "+1"] {
         assert_eq!(whole(text, 0, 100), Err(None), "{text}");
     }
@@ -89,22 +71,10 @@ fn numbers_are_digits_within_their_range() {
 #[test]
 fn urls_are_checked_and_lose_their_final_slash() {
     let http: &[&str] = &["http", "https"];
-    assert_eq!(
-        url("http://ch:8123/", http).as_deref(),
-        Ok("http://ch:8123")
-    );
-    assert_eq!(
-        url("https://ch.example/click/", http).as_deref(),
-        Ok("https://ch.example/click")
-    );
-    assert_eq!(
-        url("http://[::1]:8123", http).as_deref(),
-        Ok("http://[::1]:8123")
-    );
-    assert_eq!(
-        url("nats-1:4222", &["nats", "tls"]).as_deref(),
-        Ok("nats://nats-1:4222")
-    );
+    assert_eq!(url("http://ch:8123/", http).as_deref(), Ok("http://ch:8123"));
+    assert_eq!(url("https://ch.example/click/", http).as_deref(), Ok("https://ch.example/click"));
+    assert_eq!(url("http://[::1]:8123", http).as_deref(), Ok("http://[::1]:8123"));
+    assert_eq!(url("nats-1:4222", &["nats", "tls"]).as_deref(), Ok("nats://nats-1:4222"));
     for text in [
         "ch:8123",
         "ftp://ch",
@@ -123,14 +93,8 @@ fn addresses_are_numbers_and_the_usual_slips_are_named() {
     assert!(address("127.0.0.1:9401").is_ok());
     assert!(address("[::1]:9401").is_ok());
     assert!(
-        address("localhost:9401")
-            .unwrap_err()
-            .is_some_and(|reason| reason.contains("127.0.0.1"))
+        address("localhost:9401").unwrap_err().is_some_and(|reason| reason.contains("127.0.0.1"))
     );
-    assert!(
-        address(":9401")
-            .unwrap_err()
-            .is_some_and(|reason| reason.contains("0.0.0.0"))
-    );
+    assert!(address(":9401").unwrap_err().is_some_and(|reason| reason.contains("0.0.0.0")));
     assert!(address("127.0.0.1").unwrap_err().is_some());
 }

@@ -14,24 +14,14 @@ fn the_previous_services_file_loads_as_it_stands() {
     assert_eq!(kafka.max_poll_interval, Duration::from_mins(5));
     assert_eq!(kafka.fetch_min_bytes, Some(1024));
     assert_eq!(kafka.fetch_max_wait, Some(Duration::from_millis(500)));
-    let topics = BTreeMap::from([
-        ("tick_archive", "ticks"),
-        ("aggregate_archive", "aggregates"),
-    ]);
-    let found = kafka
-        .topics
-        .iter()
-        .map(|(topic, route)| (topic.as_str(), route.as_str()));
+    let topics = BTreeMap::from([("tick_archive", "ticks"), ("aggregate_archive", "aggregates")]);
+    let found = kafka.topics.iter().map(|(topic, route)| (topic.as_str(), route.as_str()));
     assert_eq!(found.collect::<BTreeMap<_, _>>(), topics);
 
     let nats = &config.nats;
     assert_eq!(
         nats.cluster_urls,
-        [
-            "nats://nats-1:4222",
-            "nats://nats-2:4222",
-            "nats://nats-3:4222"
-        ]
+        ["nats://nats-1:4222", "nats://nats-2:4222", "nats://nats-3:4222"]
     );
     let named = |name: &str| SubjectRoute::Named(name.to_owned());
     let subjects = BTreeMap::from([
@@ -70,10 +60,7 @@ fn the_previous_services_file_gets_exactly_these_warnings() {
     ];
     assert_eq!(warnings(PREVIOUS), expected);
     for warning in load(PREVIOUS).unwrap().warnings {
-        assert!(
-            warning.hint.len() > 20,
-            "says what happens instead: {warning}"
-        );
+        assert!(warning.hint.len() > 20, "says what happens instead: {warning}");
     }
 }
 
@@ -100,52 +87,28 @@ fn a_misspelled_route_of_a_topic_is_not_read_in_silence() {
         ]
     );
     let found = problems("kafka: { topics: { mine: tikcs } }");
-    assert_eq!(
-        found,
-        ["bridge.yaml:1:26: kafka.topics.mine: there is no route `tikcs`"]
-    );
+    assert_eq!(found, ["bridge.yaml:1:26: kafka.topics.mine: there is no route `tikcs`"]);
 }
 
 #[test]
 fn other_names_of_keys_are_taken_and_contradictions_are_said() {
-    assert_eq!(
-        sound("clickhouse: { url: 'http://a:1' }").clickhouse.urls,
-        ["http://a:1"]
-    );
-    assert_eq!(
-        sound("nats: { url: 'nats://a:1, nats://b:2' }")
-            .nats
-            .cluster_urls
-            .len(),
-        2
-    );
+    assert_eq!(sound("clickhouse: { url: 'http://a:1' }").clickhouse.urls, ["http://a:1"]);
+    assert_eq!(sound("nats: { url: 'nats://a:1, nats://b:2' }").nats.cluster_urls.len(), 2);
     let text = "nats: { url: 'nats://a:1', cluster_urls: ['nats://b:2'] }";
     assert_eq!(sound(text).nats.cluster_urls, ["nats://b:2"]);
     let found = warnings(text);
     assert_eq!(found.len(), 1);
-    assert!(
-        found[0].contains("nats.url: is an old name of nats.cluster_urls"),
-        "{found:?}"
-    );
+    assert!(found[0].contains("nats.url: is an old name of nats.cluster_urls"), "{found:?}");
 }
 
 #[test]
 fn external_is_resolved_by_the_last_word() {
     let config = sound("kafka: { topics: { market.external.fred_economic: external } }");
-    assert_eq!(
-        config.kafka.topics["market.external.fred_economic"],
-        "external_fred_economic"
-    );
+    assert_eq!(config.kafka.topics["market.external.fred_economic"], "external_fred_economic");
     let found = problems("kafka: { topics: { other.topic: external } }");
-    assert!(
-        found[0].contains("last word `topic` is no type"),
-        "{found:?}"
-    );
+    assert!(found[0].contains("last word `topic` is no type"), "{found:?}");
     let config = sound("nats: { subjects: { 'x.market_sessions': external } }");
-    assert_eq!(
-        config.nats.subjects["x.market_sessions"].name(),
-        "external_market_sessions"
-    );
+    assert_eq!(config.nats.subjects["x.market_sessions"].name(), "external_market_sessions");
     let found = problems("nats: { subjects: { 'x.y': external } }");
     assert!(found[0].contains("last word `y` is no type"), "{found:?}");
 }

@@ -42,38 +42,23 @@ kafka:
 #[test]
 fn an_unknown_key_is_looked_for_in_its_group_and_elsewhere() {
     let hint = |text| load(text).unwrap_err().problems[0].hint.clone();
-    assert_eq!(
-        hint("kafka: { brokrs: a:1 }"),
-        "did you mean kafka.brokers?"
-    );
+    assert_eq!(hint("kafka: { brokrs: a:1 }"), "did you mean kafka.brokers?");
     assert_eq!(hint("group_id: x"), "did you mean kafka.group_id?");
     assert_eq!(hint("clickhose: {}"), "did you mean clickhouse?");
     assert_eq!(hint("shutdown: { xyz: 1 }"), "known here: grace_ms");
-    assert_eq!(
-        hint("nats: { auth: { usr: x } }"),
-        "did you mean nats.auth.user?"
-    );
+    assert_eq!(hint("nats: { auth: { usr: x } }"), "did you mean nats.auth.user?");
 }
 
 #[test]
 fn shapes_are_checked_too() {
     for (text, expected) in [
         ("kafka: 5", "kafka: a single value stands where keys belong"),
-        (
-            "kafka: { brokers: { a: b } }",
-            "kafka.brokers: a group of keys stands here",
-        ),
+        ("kafka: { brokers: { a: b } }", "kafka.brokers: a group of keys stands here"),
         ("kafka: { brokers: }", "kafka.brokers: has no value"),
         ("kafka: { brokers: [] }", "kafka.brokers: names none"),
-        (
-            "kafka: { enabled: [true] }",
-            "kafka.enabled: a list stands here",
-        ),
+        ("kafka: { enabled: [true] }", "kafka.enabled: a list stands here"),
         ("kafka: { enabled: yes }", "kafka.enabled: cannot be `yes`"),
-        (
-            "kafka: { topics: ticks }",
-            "kafka.topics: a single value stands here",
-        ),
+        ("kafka: { topics: ticks }", "kafka.topics: a single value stands here"),
         ("[]", "a list stands where keys belong"),
     ] {
         let found = problems(text);
@@ -97,63 +82,27 @@ fn rules_between_keys_name_the_key_that_was_written() {
             "kafka: { max_poll_interval_ms: 7000 }",
             "kafka.max_poll_interval_ms: 7000 ms between polls",
         ),
-        (
-            "kafka: { revoke_ms: 8000 }",
-            "kafka.revoke_ms: 8000 ms to give",
-        ),
-        (
-            "backpressure: { pause_at: 0.4 }",
-            "backpressure.pause_at: reading resumes at 0.4",
-        ),
-        (
-            "backpressure: { resume_at: 0.9 }",
-            "backpressure.resume_at: reading resumes at 0.9",
-        ),
-        (
-            "retry: { initial_ms: 40000 }",
-            "retry.initial_ms: the longest pause, 32000 ms",
-        ),
-        (
-            "retry: { max_ms: 500 }",
-            "retry.max_ms: the longest pause, 500 ms",
-        ),
-        (
-            "autoscale: { min: 6 }",
-            "autoscale.min: at most 5 instances",
-        ),
-        (
-            "batch: { max_age_ms: 20000 }",
-            "batch.max_age_ms: rows wait up to 20000 ms",
-        ),
+        ("kafka: { revoke_ms: 8000 }", "kafka.revoke_ms: 8000 ms to give"),
+        ("backpressure: { pause_at: 0.4 }", "backpressure.pause_at: reading resumes at 0.4"),
+        ("backpressure: { resume_at: 0.9 }", "backpressure.resume_at: reading resumes at 0.9"),
+        ("retry: { initial_ms: 40000 }", "retry.initial_ms: the longest pause, 32000 ms"),
+        ("retry: { max_ms: 500 }", "retry.max_ms: the longest pause, 500 ms"),
+        ("autoscale: { min: 6 }", "autoscale.min: at most 5 instances"),
+        ("batch: { max_age_ms: 20000 }", "batch.max_age_ms: rows wait up to 20000 ms"),
         (
             "nats: { enabled: false }\nkafka: { enabled: false }",
             "kafka.enabled: neither Kafka nor NATS",
         ),
         ("kafka: { topics: {} }", "kafka.topics: names no topic"),
-        (
-            "kafka: { init: { replication: 0 } }",
-            "kafka.init.replication: cannot be `0`",
-        ),
-        (
-            "kafka: { static_membership: true, group_id: 'a/b' }",
-            "kafka.group_id: `a/b-host-1`",
-        ),
-        (
-            "nats: { auth: { user: u, token: t } }",
-            "nats.auth.token: is set beside nats.auth.user",
-        ),
-        (
-            "nats: { auth: { password: p } }",
-            "nats.auth.password: has no user",
-        ),
+        ("kafka: { init: { replication: 0 } }", "kafka.init.replication: cannot be `0`"),
+        ("kafka: { static_membership: true, group_id: 'a/b' }", "kafka.group_id: `a/b-host-1`"),
+        ("nats: { auth: { user: u, token: t } }", "nats.auth.token: is set beside nats.auth.user"),
+        ("nats: { auth: { password: p } }", "nats.auth.password: has no user"),
         (
             "clickhouse: { tls: { cert_file: /c } }",
             "clickhouse.tls.cert_file: needs clickhouse.tls.key_file",
         ),
-        (
-            "nats: { tls: { key_file: /k } }",
-            "nats.tls.key_file: needs nats.tls.cert_file",
-        ),
+        ("nats: { tls: { key_file: /k } }", "nats.tls.key_file: needs nats.tls.cert_file"),
         ("log: { level: inof }", "log.level: `inof` is no level"),
         ("instance: { id: 'a b' }", "instance.id: cannot be `a b`"),
     ] {
@@ -195,28 +144,20 @@ fn values_with_consequences_are_warned_of() {
     let slow = "kafka: { session_timeout_ms: 10000, heartbeat_interval_ms: 1000 }";
     assert_eq!(
         warnings(slow),
-        [
-            "bridge.yaml:1:30: kafka.session_timeout_ms: fail-over after a crash takes up to 13 s \
-          (session + heartbeat + 2 s)"
-        ],
+        ["bridge.yaml:1:30: kafka.session_timeout_ms: fail-over after a crash takes up to 13 s \
+          (session + heartbeat + 2 s)"],
     );
     assert!(
         warnings("kafka: { session_timeout_ms: 9000 }").is_empty(),
         "12 s are within the promise"
     );
     let found = warnings("kafka: { session_timeout_ms: 4000 }");
-    assert!(
-        found[0].contains("shorter than brokers accept"),
-        "{found:?}"
-    );
+    assert!(found[0].contains("shorter than brokers accept"), "{found:?}");
     let found = warnings(
         "kafka: { group_protocol: consumer, session_timeout_ms: 30000, heartbeat_interval_ms: 20000 }",
     );
     assert_eq!(found.len(), 2, "{found:?}");
-    assert!(
-        found.iter().all(|line| line.contains("is not passed on")),
-        "{found:?}"
-    );
+    assert!(found.iter().all(|line| line.contains("is not passed on")), "{found:?}");
 }
 
 #[test]
@@ -253,10 +194,7 @@ clickhouse:
         found[0],
         "bridge.yaml:2:13: kafka.brokers: the environment variable BROKER_A is not set"
     );
-    assert_eq!(
-        found[1],
-        "bridge.yaml:3:13: kafka.group_id: a placeholder ${ has no end"
-    );
+    assert_eq!(found[1], "bridge.yaml:3:13: kafka.group_id: a placeholder ${ has no end");
     assert!(found[2].starts_with("bridge.yaml:5:13: clickhouse.password: cannot read /nowhere"));
 }
 

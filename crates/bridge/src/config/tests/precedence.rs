@@ -3,34 +3,17 @@ use super::*;
 #[test]
 fn the_environment_is_stronger_than_the_file_and_flags_are_the_strongest() {
     let text = "instance: { id: from-file, number: 2 }\nkafka: { brokers: file:1 }\n";
-    let variables = [
-        ("INSTANCE_ID", "from-env"),
-        ("KAFKA_BROKERS", "env:1,env:2"),
-        ("LOG_LEVEL", ""),
-    ];
-    let file = File {
-        path: Path::new("bridge.yaml"),
-        text,
-    };
-    let flag = Override {
-        flag: "--set",
-        key: "instance.id",
-        value: "from-flag",
-    };
+    let variables =
+        [("INSTANCE_ID", "from-env"), ("KAFKA_BROKERS", "env:1,env:2"), ("LOG_LEVEL", "")];
+    let file = File { path: Path::new("bridge.yaml"), text };
+    let flag = Override { flag: "--set", key: "instance.id", value: "from-flag" };
     let loaded = Config::load(Some(file), &environment(&variables), &[flag]).unwrap();
     assert_eq!(loaded.config.instance.id, "from-flag");
     assert_eq!(loaded.config.instance.number, 2);
     assert_eq!(loaded.config.kafka.brokers, "env:1,env:2");
-    assert_eq!(
-        loaded.config.log.level, "info",
-        "an empty variable counts as not set"
-    );
+    assert_eq!(loaded.config.log.level, "info", "an empty variable counts as not set");
     let origin = |path| {
-        let setting = loaded
-            .settings
-            .iter()
-            .find(|setting| setting.path == path)
-            .unwrap();
+        let setting = loaded.settings.iter().find(|setting| setting.path == path).unwrap();
         setting.origin.to_string()
     };
     assert_eq!(origin("instance.id"), "flag --set");
@@ -55,13 +38,7 @@ fn every_variable_sets_its_key() {
         ("LOG_LEVEL", "WARNING"),
     ];
     let config = load_with("", &variables).unwrap().config;
-    assert_eq!(
-        config.instance,
-        Instance {
-            id: "i-3".into(),
-            number: 3
-        }
-    );
+    assert_eq!(config.instance, Instance { id: "i-3".into(), number: 3 });
     assert_eq!(config.http.listen.port(), 9403, "follows the number");
     assert_eq!(config.kafka.brokers, "k:1");
     assert_eq!(config.kafka.group_id, "g");
@@ -72,11 +49,7 @@ fn every_variable_sets_its_key() {
     assert_eq!(config.clickhouse.database, "d");
     assert_eq!(config.hub.url, "http://h:1");
     assert_eq!(config.log.level, "warn");
-    let listen = load_with("", &[("HTTP_LISTEN", "0.0.0.0:80")])
-        .unwrap()
-        .config
-        .http
-        .listen;
+    let listen = load_with("", &[("HTTP_LISTEN", "0.0.0.0:80")]).unwrap().config.http.listen;
     assert_eq!(listen.to_string(), "0.0.0.0:80");
 }
 
@@ -89,21 +62,13 @@ fn host_and_port_of_clickhouse_replace_their_part_of_the_url() {
     assert_eq!(urls("", &[host]), ["http://ch:8123"]);
     assert_eq!(urls("", &[port]), ["http://localhost:9000"]);
     assert_eq!(urls("", &[host, port]), ["http://ch:9000"]);
-    assert_eq!(
-        urls("clickhouse: { urls: ['https://a:1'] }", &[port]),
-        ["https://a:9000"]
-    );
-    assert_eq!(
-        urls("", &[host, ("CLICKHOUSE_URL", "http://x:1")]),
-        ["http://x:1"]
-    );
+    assert_eq!(urls("clickhouse: { urls: ['https://a:1'] }", &[port]), ["https://a:9000"]);
+    assert_eq!(urls("", &[host, ("CLICKHOUSE_URL", "http://x:1")]), ["http://x:1"]);
 }
 
 #[test]
 fn a_bad_variable_is_named() {
-    let problems = load_with("", &[("INSTANCE_NUMBER", "one")])
-        .unwrap_err()
-        .problems;
+    let problems = load_with("", &[("INSTANCE_NUMBER", "one")]).unwrap_err().problems;
     assert_eq!(
         first_lines(&problems),
         ["environment INSTANCE_NUMBER: instance.number: cannot be `one`"]
@@ -113,29 +78,15 @@ fn a_bad_variable_is_named() {
 #[test]
 fn a_bad_flag_is_named() {
     let load = |key, value| {
-        let flag = Override {
-            flag: "--set",
-            key,
-            value,
-        };
-        first_lines(
-            &Config::load(None, &environment(&[]), &[flag])
-                .unwrap_err()
-                .problems,
-        )
+        let flag = Override { flag: "--set", key, value };
+        first_lines(&Config::load(None, &environment(&[]), &[flag]).unwrap_err().problems)
     };
-    assert_eq!(
-        load("kafka.broker", "x"),
-        ["flag --set: kafka.broker: there is no such key"]
-    );
+    assert_eq!(load("kafka.broker", "x"), ["flag --set: kafka.broker: there is no such key"]);
     assert_eq!(
         load("kafka.topics", "x")[0],
         "flag --set: kafka.topics: a group of keys cannot be set by a flag"
     );
-    assert_eq!(
-        load("batch.max_rows", "0"),
-        ["flag --set: batch.max_rows: `0` is out of range"]
-    );
+    assert_eq!(load("batch.max_rows", "0"), ["flag --set: batch.max_rows: `0` is out of range"]);
 }
 
 #[test]
@@ -148,18 +99,9 @@ kafka:
 ";
     let variables = [("NAME", "n"), ("PW", "top secret"), ("ROUTE", "ticks")];
     let config = load_with(text, &variables).unwrap().config;
-    assert_eq!(
-        config.instance,
-        Instance {
-            id: "n-x".into(),
-            number: 4
-        }
-    );
+    assert_eq!(config.instance, Instance { id: "n-x".into(), number: 4 });
     assert_eq!(config.kafka.brokers, "n:1,b:2");
-    assert_eq!(
-        config.kafka.properties["sasl.password"].expose(),
-        "top secret"
-    );
+    assert_eq!(config.kafka.properties["sasl.password"].expose(), "top secret");
     assert_eq!(config.kafka.properties["client.rack"].expose(), "a${b}");
     assert_eq!(config.kafka.topics["t"], "ticks");
 }

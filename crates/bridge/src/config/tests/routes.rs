@@ -16,19 +16,13 @@ kafka: { topics: { orders: orders } }
 fn a_route_of_ones_own_is_a_few_lines() {
     let config = sound(ORDERS);
     let route = &config.routes[0];
-    assert_eq!(
-        (route.name.as_str(), route.table.as_str()),
-        ("orders", "orders")
-    );
+    assert_eq!((route.name.as_str(), route.table.as_str()), ("orders", "orders"));
     assert_eq!(route.topics, ["orders"]);
     assert_eq!(route.subjects, ["orders.>"]);
     assert_eq!(route.required, ["order_id", "placed_at"]);
     let price = &route.columns["price"];
     assert_eq!(price.keys, ["px", "price"]);
-    assert_eq!(
-        (price.excess_digits, price.time),
-        (ExcessDigits::Reject, None)
-    );
+    assert_eq!((price.excess_digits, price.time), (ExcessDigits::Reject, None));
     let placed_at = &route.columns["placed_at"];
     assert_eq!(placed_at.keys, ["ts"]);
     assert_eq!(
@@ -37,10 +31,7 @@ fn a_route_of_ones_own_is_a_few_lines() {
     );
     let from = TimeBound::At(946_684_800_000);
     let range = route.time_range.unwrap();
-    assert_eq!(
-        (range.from, range.to),
-        (from, TimeBound::AfterNow(Duration::from_hours(1)))
-    );
+    assert_eq!((range.from, range.to), (from, TimeBound::AfterNow(Duration::from_hours(1))));
     // `topics` replaces the default, `from` of a route adds to it.
     assert_eq!(config.kafka.topics.len(), 1);
     assert_eq!(config.nats.subjects["orders.>"].name(), "orders");
@@ -82,8 +73,5 @@ fn one_topic_has_one_route() {
     );
     let text = "kafka: { topics: { ticks: a, tick_archive: a } }";
     let found = problems(text);
-    assert!(
-        found[0].contains("`a` has a route already, at bridge.yaml:1:20"),
-        "{found:?}"
-    );
+    assert!(found[0].contains("`a` has a route already, at bridge.yaml:1:20"), "{found:?}");
 }

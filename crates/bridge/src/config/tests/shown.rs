@@ -38,9 +38,7 @@ fn what_is_no_secret_is_shown_with_its_origin() {
     let loaded = load_with(SECRETS, &[("PW", "x")]).unwrap();
     let text = show_yaml(&loaded.settings);
     let line = |start: &str| {
-        let found = text
-            .lines()
-            .find(|line| line.trim_start().starts_with(start));
+        let found = text.lines().find(|line| line.trim_start().starts_with(start));
         found
             .unwrap_or_else(|| panic!("{start} in {text}"))
             .split_whitespace()
@@ -49,24 +47,15 @@ fn what_is_no_secret_is_shown_with_its_origin() {
     };
     assert_eq!(line("id:"), "id: i # bridge.yaml:1:17");
     assert_eq!(line("brokers:"), "brokers: [\"localhost:9092\"] # default");
-    assert_eq!(
-        line("security.protocol:"),
-        "security.protocol: \"SASL_SSL\"".replace('"', "")
-    );
+    assert_eq!(line("security.protocol:"), "security.protocol: \"SASL_SSL\"".replace('"', ""));
     assert_eq!(line("sasl.password:"), "sasl.password: \"<redacted>\"");
-    assert_eq!(
-        line("session_timeout_ms:"),
-        "session_timeout_ms: 8000 # default"
-    );
+    assert_eq!(line("session_timeout_ms:"), "session_timeout_ms: 8000 # default");
     assert_eq!(line("listen:"), "listen: \"127.0.0.1:9401\" # default");
     let value = json(&loaded.settings);
     assert_eq!(value["settings"]["kafka.session_timeout_ms"]["value"], 8000);
     assert_eq!(value["settings"]["kafka.enabled"]["value"], true);
     assert_eq!(value["settings"]["batch.max_bytes"]["value"], "64MiB");
-    assert_eq!(
-        value["settings"]["instance.id"]["origin"],
-        "bridge.yaml:1:17"
-    );
+    assert_eq!(value["settings"]["instance.id"]["origin"], "bridge.yaml:1:17");
 }
 
 #[test]
@@ -81,10 +70,6 @@ routes: { o: { table: o, from: { topics: [o] }, columns: { c: { keys: [a, 'b c']
     let first = load(&text).unwrap();
     let shown = show_yaml(&first.settings);
     let second = load(&shown).unwrap_or_else(|problems| panic!("{problems:#?}\n{shown}"));
-    assert_eq!(
-        format!("{:?}", first.config),
-        format!("{:?}", second.config),
-        "{shown}"
-    );
+    assert_eq!(format!("{:?}", first.config), format!("{:?}", second.config), "{shown}");
     assert_eq!(first.config.kafka.group_id, "a${x}b");
 }

@@ -38,10 +38,7 @@ impl Trouble {
     fn of(code: rd::rd_kafka_resp_err_t) -> Self {
         // SAFETY: returns a static text for every code.
         let text = unsafe { text(rd::rd_kafka_err2str(code)) };
-        Self {
-            code: code.into(),
-            text,
-        }
+        Self { code: code.into(), text }
     }
 }
 
@@ -103,11 +100,7 @@ impl Client {
 
     /// A client outside any group, for topics.
     pub(super) fn admin(properties: &[(String, String)]) -> Result<Self, Unfit> {
-        Self::new(
-            rd::rd_kafka_type_t::RD_KAFKA_PRODUCER,
-            properties,
-            Waker::default(),
-        )
+        Self::new(rd::rd_kafka_type_t::RD_KAFKA_PRODUCER, properties, Waker::default())
     }
 
     fn new(
@@ -139,10 +132,7 @@ impl Client {
                         "" => text(reason.as_ptr()),
                         value => text(reason.as_ptr()).replace(value, "…"),
                     };
-                    return Err(Unfit::Property {
-                        name: name.clone(),
-                        reason,
-                    });
+                    return Err(Unfit::Property { name: name.clone(), reason });
                 }
             }
             rd::rd_kafka_conf_set_opaque(conf, ptr::from_ref(&*callbacks).cast_mut().cast());
@@ -156,11 +146,7 @@ impl Client {
                 rd::rd_kafka_conf_destroy(conf);
                 return Err(Unfit::Client(text(reason.as_ptr())));
             }
-            Ok(Self {
-                rk,
-                queue: ptr::null_mut(),
-                callbacks,
-            })
+            Ok(Self { rk, queue: ptr::null_mut(), callbacks })
         }
     }
 
@@ -200,22 +186,12 @@ impl Client {
 
     pub(super) fn assign_more(&self, partitions: &Offsets) -> Result<(), Trouble> {
         // SAFETY: both are live; the list is copied; the error is ours.
-        unsafe {
-            take_error(rd::rd_kafka_incremental_assign(
-                self.rk,
-                partitions.as_ptr(),
-            ))
-        }
+        unsafe { take_error(rd::rd_kafka_incremental_assign(self.rk, partitions.as_ptr())) }
     }
 
     pub(super) fn unassign(&self, partitions: &Offsets) -> Result<(), Trouble> {
         // SAFETY: as above.
-        unsafe {
-            take_error(rd::rd_kafka_incremental_unassign(
-                self.rk,
-                partitions.as_ptr(),
-            ))
-        }
+        unsafe { take_error(rd::rd_kafka_incremental_unassign(self.rk, partitions.as_ptr())) }
     }
 
     /// Nothing more is handed out for these partitions, nor what was already queued.
@@ -233,13 +209,7 @@ impl Client {
     /// Reads on from these offsets; does not wait for it.
     pub(super) fn seek(&self, partitions: &mut Offsets) -> Result<(), Trouble> {
         // SAFETY: both are live; the error is ours.
-        unsafe {
-            take_error(rd::rd_kafka_seek_partitions(
-                self.rk,
-                partitions.as_ptr(),
-                0,
-            ))
-        }
+        unsafe { take_error(rd::rd_kafka_seek_partitions(self.rk, partitions.as_ptr(), 0)) }
     }
 
     /// Fills in the offset behind the last record (or control record) that was handed out;
@@ -293,9 +263,7 @@ impl Client {
             )
         })?;
         let Some(event) = replies.wait(wait) else {
-            return Err(Trouble::of(
-                rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__TIMED_OUT,
-            ));
+            return Err(Trouble::of(rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__TIMED_OUT));
         };
         event.result()?;
         event.offsets_result()
@@ -313,10 +281,9 @@ impl Client {
         // SAFETY: `reason` is as long as said and ends in NUL afterwards.
         unsafe {
             let code = rd::rd_kafka_fatal_error(self.rk, reason.as_mut_ptr(), reason.len());
-            check(code).err().map(|trouble| Trouble {
-                code: trouble.code,
-                text: text(reason.as_ptr()),
-            })
+            check(code)
+                .err()
+                .map(|trouble| Trouble { code: trouble.code, text: text(reason.as_ptr()) })
         }
     }
 
@@ -327,10 +294,7 @@ impl Client {
         let queue = self.reply_queue();
         // SAFETY: both are live; the queue is not the consumer queue, which is forwarded to it.
         unsafe { take_error(rd::rd_kafka_consumer_close_queue(self.rk, queue.as_ptr()))? };
-        Ok(Closing {
-            client: self,
-            queue,
-        })
+        Ok(Closing { client: self, queue })
     }
 
     fn reply_queue(&self) -> admin::Replies {
@@ -416,9 +380,7 @@ unsafe fn text(text: *const c_char) -> String {
         return String::new();
     }
     // SAFETY: not null, ends in NUL.
-    unsafe { CStr::from_ptr(text) }
-        .to_string_lossy()
-        .into_owned()
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
 
 /// A topic's name as C wants it.

@@ -165,22 +165,15 @@ fn stop(
     offset: i64,
     trouble: Trouble,
 ) -> Option<Report> {
-    let of = (!topic.is_empty()).then(|| TopicPartition {
-        topic: topic.into(),
-        number: partition,
-    });
-    let lane = lanes
-        .find_mut(topic, partition)
-        .filter(|lane| lane.is_open());
+    let of = (!topic.is_empty()).then(|| TopicPartition { topic: topic.into(), number: partition });
+    let lane = lanes.find_mut(topic, partition).filter(|lane| lane.is_open());
     match (trouble.code, lane) {
         (Code::PartitionEOF, _) => None,
         (Code::AutoOffsetReset | Code::OffsetOutOfRange, Some(lane)) => {
             tracing::warn!(lane = %lane.id, partition = %lane.partition, next = lane.next,
                 error = %trouble, "the next offset does not exist");
             lane.is_position_ours = false;
-            lane.state = State::OutOfRange {
-                reason: trouble.text,
-            };
+            lane.state = State::OutOfRange { reason: trouble.text };
             None
         }
         // An error that names an offset stands in the place of records.
@@ -188,10 +181,7 @@ fn stop(
             tracing::warn!(lane = %lane.id, partition = %lane.partition, next = lane.next,
                 error = %trouble, "records cannot be read, trying again");
             lane.is_position_ours = false;
-            lane.state = State::Stuck {
-                until: Instant::now() + RETRY_AFTER,
-                reason: trouble.text,
-            };
+            lane.state = State::Stuck { until: Instant::now() + RETRY_AFTER, reason: trouble.text };
             None
         }
         _ => Some((of, trouble)),
@@ -205,13 +195,8 @@ mod tests {
     /// librdkafka rewinds when it pauses for a rebalance between a batch and the note of its end.
     #[test]
     fn a_record_is_handed_out_once_and_holes_are_passed() {
-        let mut share = Share {
-            lane: LaneId(1),
-            next: 10,
-            records: 0,
-            bytes: 0,
-            arena: Arena::new(),
-        };
+        let mut share =
+            Share { lane: LaneId(1), next: 10, records: 0, bytes: 0, arena: Arena::new() };
         let offsets = [8, 9, 10, 11, 10, 11, 12, 40, 12];
         let taken = offsets.map(|offset| share.accept(offset, 5));
         let once = [false, false, true, true, false, false, true, true, false];

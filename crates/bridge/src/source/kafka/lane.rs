@@ -119,10 +119,7 @@ impl Lanes {
     }
 
     pub(super) fn find(&self, topic: &str, partition: i32) -> Option<LaneId> {
-        *self
-            .index
-            .get(topic)?
-            .get(usize::try_from(partition).ok()?)?
+        *self.index.get(topic)?.get(usize::try_from(partition).ok()?)?
     }
 
     pub(super) fn find_mut(&mut self, topic: &str, partition: i32) -> Option<&mut Lane> {
@@ -175,18 +172,11 @@ mod tests {
     use super::*;
 
     fn partition(topic: &str, number: i32) -> TopicPartition {
-        TopicPartition {
-            topic: topic.into(),
-            number,
-        }
+        TopicPartition { topic: topic.into(), number }
     }
 
     fn mark() -> Mark {
-        Mark {
-            topic_id: None,
-            partitions: 1,
-            began: 0,
-        }
+        Mark { topic_id: None, partitions: 1, began: 0 }
     }
 
     #[test]

@@ -56,11 +56,7 @@ impl FromStr for Mark {
         if partitions < 1 || parts.next().is_some() {
             return Err(NotAMark);
         }
-        Ok(Self {
-            topic_id,
-            partitions,
-            began,
-        })
+        Ok(Self { topic_id, partitions, began })
     }
 }
 
@@ -78,11 +74,8 @@ mod tests {
 
     #[test]
     fn the_written_form_is_the_documented_one() {
-        let mark = Mark {
-            topic_id: Some("qXv3F0cJT1ad7yDn2mPZ5g".into()),
-            partitions: 6,
-            began: 104_200,
-        };
+        let mark =
+            Mark { topic_id: Some("qXv3F0cJT1ad7yDn2mPZ5g".into()), partitions: 6, began: 104_200 };
         assert_eq!(mark.to_string(), "b1;qXv3F0cJT1ad7yDn2mPZ5g;6;104200");
     }
 
@@ -111,9 +104,7 @@ mod tests {
     fn a_mark_survives_its_text() {
         let mut random = fastrand::Rng::with_seed(6);
         for _ in 0..10_000 {
-            let id: String = std::iter::repeat_with(|| random.alphanumeric())
-                .take(22)
-                .collect();
+            let id: String = std::iter::repeat_with(|| random.alphanumeric()).take(22).collect();
             let mark = Mark {
                 topic_id: random.bool().then_some(id),
                 partitions: random.i32(1..),

@@ -95,17 +95,12 @@ impl Membership {
         events: &mut Vec<Event>,
     ) {
         let Rebalance { change, partitions } = rebalance;
-        tracing::info!(
-            ?change,
-            partitions = partitions.len(),
-            "the group rebalances"
-        );
+        tracing::info!(?change, partitions = partitions.len(), "the group rebalances");
         self.waiting_since.get_or_insert_with(Instant::now);
         if let Some((placement, _)) = self.placement.take() {
             let (asked, _) = placement.cancel();
             // Lanes that read already are asked for again by their state.
-            self.unplaced
-                .extend(asked.into_iter().filter(|ask| ask.reading.is_none()));
+            self.unplaced.extend(asked.into_iter().filter(|ask| ask.reading.is_none()));
         }
         match change {
             Change::Assign => self.assign(client, lanes, partitions, events),
@@ -135,10 +130,7 @@ impl Membership {
             self.answered(answer.err().map(|trouble| trouble.text));
             return;
         }
-        let asked = partitions.into_iter().map(|partition| Ask {
-            partition,
-            reading: None,
-        });
+        let asked = partitions.into_iter().map(|partition| Ask { partition, reading: None });
         let placement = Placement::begin(client, &self.terms, asked.collect(), &self.waker);
         self.placement = Some((placement, Purpose::Answer));
     }
@@ -150,8 +142,7 @@ impl Membership {
         partitions: Vec<TopicPartition>,
         events: &mut Vec<Event>,
     ) {
-        self.unplaced
-            .retain(|ask| !partitions.contains(&ask.partition));
+        self.unplaced.retain(|ask| !partitions.contains(&ask.partition));
         let mut waiting = BTreeSet::new();
         let mut told = Vec::new();
         for partition in &partitions {
@@ -166,10 +157,7 @@ impl Membership {
         if !told.is_empty() {
             events.push(Event::Revoked { lanes: told });
         }
-        self.revocation = Some(Revocation {
-            waiting,
-            partitions,
-        });
+        self.revocation = Some(Revocation { waiting, partitions });
         self.give_back_if_released(client);
     }
 
@@ -180,13 +168,9 @@ impl Membership {
         partitions: &[TopicPartition],
         events: &mut Vec<Event>,
     ) {
-        self.unplaced
-            .retain(|ask| !partitions.contains(&ask.partition));
+        self.unplaced.retain(|ask| !partitions.contains(&ask.partition));
         self.revocation = None;
-        tracing::warn!(
-            partitions = partitions.len(),
-            "the group gave partitions to others"
-        );
+        tracing::warn!(partitions = partitions.len(), "the group gave partitions to others");
         end_of(partitions, lanes, events);
         let answer = self.assignment.give_back(client, partitions);
         self.answered(answer.err().map(|trouble| trouble.text));
@@ -195,10 +179,7 @@ impl Membership {
     /// The driver is done with lanes that were revoked.
     pub(super) fn release(&mut self, client: &Client, lanes: &mut Lanes, released: &[LaneId]) {
         for id in released {
-            if lanes
-                .get(*id)
-                .is_none_or(|lane| lane.state != State::Ending)
-            {
+            if lanes.get(*id).is_none_or(|lane| lane.state != State::Ending) {
                 continue;
             }
             let Some(lane) = lanes.close(*id) else {
@@ -207,10 +188,7 @@ impl Membership {
             let revocation = self.revocation.as_mut();
             if !revocation.is_some_and(|revocation| revocation.waiting.remove(id)) {
                 // It ended because its topic is another one: the partition is still ours.
-                self.unplaced.push(Ask {
-                    partition: lane.partition,
-                    reading: None,
-                });
+                self.unplaced.push(Ask { partition: lane.partition, reading: None });
             }
         }
         self.give_back_if_released(client);
@@ -282,9 +260,7 @@ impl Membership {
                 {
                     // Positions go back: another lane begins once this one is released.
                     lane.state = State::Ending;
-                    events.push(Event::Revoked {
-                        lanes: vec![lane.id],
-                    });
+                    events.push(Event::Revoked { lanes: vec![lane.id] });
                 }
                 Some(lane) => {
                     lane.next = placed.start.offset;
@@ -299,10 +275,11 @@ impl Membership {
             if let Err(trouble) = placed {
                 tracing::error!(error = %trouble, "partitions cannot be assigned");
                 self.trouble = Some(trouble.text);
-                self.leave_over(fresh.into_iter().map(|placed| Ask {
-                    partition: placed.partition,
-                    reading: None,
-                }));
+                self.leave_over(
+                    fresh
+                        .into_iter()
+                        .map(|placed| Ask { partition: placed.partition, reading: None }),
+                );
                 self.retry_at = Some(now + AGAIN);
                 return;
             }
@@ -311,12 +288,7 @@ impl Membership {
             let (topic, partition) = (placed.partition.topic.to_string(), placed.partition.number);
             let start = placed.start;
             let lane = lanes.open(placed.partition, start.offset, placed.end, start.mark);
-            events.push(Event::Assigned {
-                lane,
-                topic,
-                partition,
-                start: Position(start.offset),
-            });
+            events.push(Event::Assigned { lane, topic, partition, start: Position(start.offset) });
         }
         // Nothing was read from the new lanes yet, so their positions are still none.
         lanes.positions(client);

@@ -41,9 +41,7 @@ pub(super) struct Terms {
 
 impl fmt::Debug for Terms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Terms")
-            .field("reset", &self.reset)
-            .finish_non_exhaustive()
+        f.debug_struct("Terms").field("reset", &self.reset).finish_non_exhaustive()
     }
 }
 
@@ -107,12 +105,7 @@ impl Placement {
                 waker.queued();
             }
         });
-        Self {
-            asked,
-            outcome,
-            cancelled,
-            thread,
-        }
+        Self { asked, outcome, cancelled, thread }
     }
 
     /// The outcome once it is there.
@@ -173,11 +166,7 @@ impl Task {
             }
             thread::park_timeout(PAUSE);
         }
-        Outcome {
-            placed,
-            left,
-            trouble: self.trouble.take(),
-        }
+        Outcome { placed, left, trouble: self.trouble.take() }
     }
 
     /// Places what it can and gives back the rest.
@@ -220,21 +209,15 @@ impl Task {
         }
         placed.extend(found.into_iter().map(|(ask, start, end)| {
             tell(&ask.partition, &start);
-            Placed {
-                partition: ask.partition,
-                start,
-                end,
-            }
+            Placed { partition: ask.partition, start, end }
         }));
         left
     }
 
     /// The topics that exist, each with all its commits.
     fn topics(&mut self, asked: &[Ask]) -> Result<BTreeMap<Arc<str>, Topic>, Trouble> {
-        let names = asked
-            .iter()
-            .map(|ask| Arc::clone(&ask.partition.topic))
-            .collect::<BTreeSet<_>>();
+        let names =
+            asked.iter().map(|ask| Arc::clone(&ask.partition.topic)).collect::<BTreeSet<_>>();
         let list = names.iter().map(|name| &**name).collect::<Vec<_>>();
         let mut topics = BTreeMap::new();
         let mut all = Offsets::new();
@@ -273,9 +256,7 @@ impl Task {
             let mark = str::from_utf8(entry.metadata).ok();
             let mark = mark.and_then(|text| text.parse().ok());
             if let Some(topic) = topics.get_mut(entry.topic) {
-                topic
-                    .commits
-                    .insert(entry.partition, Commit { offset, mark });
+                topic.commits.insert(entry.partition, Commit { offset, mark });
             }
         }
         Ok(topics)
@@ -301,10 +282,7 @@ impl Task {
         }
         let mut ends = BTreeMap::new();
         for (topic, number, end) in self.client.offsets_at(&list, OffsetsAt::End, ANSWER)? {
-            let partition = TopicPartition {
-                topic: topic.as_str().into(),
-                number,
-            };
+            let partition = TopicPartition { topic: topic.as_str().into(), number };
             match (starts.remove(&(topic, number)), end) {
                 (Some(Ok(low)), Ok(high)) => {
                     let (low, high) = (low.max(0).cast_unsigned(), high.max(0).cast_unsigned());
@@ -320,10 +298,10 @@ impl Task {
     }
 
     fn start(&self, ask: &Ask, topic: &mut Topic, low: u64, high: u64) -> Start {
-        let reading = ask.reading.as_ref().map(|(offset, mark)| Commit {
-            offset: *offset,
-            mark: Some(mark.clone()),
-        });
+        let reading = ask
+            .reading
+            .as_ref()
+            .map(|(offset, mark)| Commit { offset: *offset, mark: Some(mark.clone()) });
         let commits = topic.commits.values().cloned().collect::<Vec<_>>();
         let facts = Facts {
             partition: ask.partition.number,
@@ -331,9 +309,7 @@ impl Task {
             partitions: topic.partitions,
             low,
             high,
-            commit: reading
-                .as_ref()
-                .or_else(|| topic.commits.get(&ask.partition.number)),
+            commit: reading.as_ref().or_else(|| topic.commits.get(&ask.partition.number)),
             commits: &commits,
             came_later: self.terms.sightings.came_later(&ask.partition.topic),
             reset: self.terms.reset,

@@ -20,10 +20,7 @@ pub(super) fn member(config: &Kafka, instance: &Instance, queue_budget: u64) -> 
     // One response per broker can be on its way while the queue is full, and is several times
     // larger once it is decompressed.
     let response = (queue_budget / 16).clamp(256 * KIB, 4 * MIB);
-    set(
-        "queued.max.messages.kbytes",
-        (queue_budget / 2 / KIB).max(1).to_string(),
-    );
+    set("queued.max.messages.kbytes", (queue_budget / 2 / KIB).max(1).to_string());
     set("fetch.max.bytes", response.to_string());
     // librdkafka refuses a `fetch.max.bytes` below it, and its default is a million.
     set("message.max.bytes", response.min(1_000_000).to_string());
@@ -32,10 +29,7 @@ pub(super) fn member(config: &Kafka, instance: &Instance, queue_budget: u64) -> 
     // than its default of 1,000,000.
     set("message.max.bytes", response.min(1_000_000).to_string());
     // Each queued record also takes about 500 bytes that librdkafka does not count.
-    set(
-        "queued.min.messages",
-        (queue_budget / KIB).clamp(1_000, 100_000).to_string(),
-    );
+    set("queued.min.messages", (queue_budget / KIB).clamp(1_000, 100_000).to_string());
     // The default of 1,000 ms holds a well-compressed topic to a tenth of what it can give.
     set("fetch.queue.backoff.ms", "5".into());
     if let Some(bytes) = config.fetch_min_bytes {
@@ -124,10 +118,7 @@ mod tests {
     use crate::config::{Config, Environment, Secret};
 
     fn config() -> Config {
-        Config::from_defaults(&Environment {
-            host_name: "host".into(),
-            ..Environment::default()
-        })
+        Config::from_defaults(&Environment { host_name: "host".into(), ..Environment::default() })
     }
 
     /// The value that counts: librdkafka takes the last.
@@ -149,33 +140,15 @@ mod tests {
             let harm = Secret::new("harm");
             config.kafka.properties.insert(promise.into(), harm);
         }
-        config
-            .kafka
-            .properties
-            .insert("fetch.queue.backoff.ms".into(), Secret::new("7"));
+        config.kafka.properties.insert("fetch.queue.backoff.ms".into(), Secret::new("7"));
         let properties = member(&config.kafka, &config.instance, 32 * MIB);
-        assert!(
-            properties
-                .iter()
-                .rposition(|(_, value)| value == "harm")
-                .is_some()
-        );
+        assert!(properties.iter().rposition(|(_, value)| value == "harm").is_some());
         assert_eq!(value(&properties, "enable.auto.commit"), Some("false"));
-        assert_eq!(
-            value(&properties, "enable.auto.offset.store"),
-            Some("false")
-        );
+        assert_eq!(value(&properties, "enable.auto.offset.store"), Some("false"));
         assert_eq!(value(&properties, "auto.offset.reset"), Some("error"));
-        assert_eq!(
-            value(&properties, "isolation.level"),
-            Some("read_committed")
-        );
+        assert_eq!(value(&properties, "isolation.level"), Some("read_committed"));
         assert_eq!(value(&properties, "enable.partition.eof"), Some("false"));
-        assert_eq!(
-            value(&properties, "fetch.queue.backoff.ms"),
-            Some("7"),
-            "his to tune"
-        );
+        assert_eq!(value(&properties, "fetch.queue.backoff.ms"), Some("7"), "his to tune");
     }
 
     #[test]
@@ -191,11 +164,9 @@ mod tests {
         config.kafka.group_protocol = GroupProtocol::Consumer;
         let consumer = member(&config.kafka, &config.instance, MIB);
         assert_eq!(value(&consumer, "group.protocol"), Some("consumer"));
-        for left_out in [
-            "session.timeout.ms",
-            "heartbeat.interval.ms",
-            "partition.assignment.strategy",
-        ] {
+        for left_out in
+            ["session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"]
+        {
             assert_eq!(value(&consumer, left_out), None, "{left_out}");
         }
         assert_eq!(value(&consumer, "max.poll.interval.ms"), Some("300000"));
@@ -208,10 +179,7 @@ mod tests {
         assert_eq!(value(&dynamic, "group.instance.id"), None);
         config.kafka.static_membership = true;
         let fixed = member(&config.kafka, &config.instance, MIB);
-        assert_eq!(
-            value(&fixed, "group.instance.id"),
-            Some("data-bridge-group-host")
-        );
+        assert_eq!(value(&fixed, "group.instance.id"), Some("data-bridge-group-host"));
     }
 
     #[test]

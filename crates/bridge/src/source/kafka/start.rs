@@ -95,21 +95,13 @@ pub(super) fn decide(facts: &Facts<'_>, has_rows: impl FnOnce() -> Option<bool>)
     let Some(commit) = facts.commit else {
         return first_start(facts, has_rows);
     };
-    if commit
-        .mark
-        .as_ref()
-        .is_some_and(|mark| facts.is_foreign(mark))
-    {
+    if commit.mark.as_ref().is_some_and(|mark| facts.is_foreign(mark)) {
         return at_beginning(facts, Reason::MadeAnew);
     }
     let (offset, reason, lost) = if commit.offset < facts.low {
         (facts.low, Reason::Expired, Some(commit.offset..facts.low))
     } else if commit.offset > facts.high {
-        (
-            facts.low,
-            Reason::Truncated,
-            Some(facts.high..commit.offset),
-        )
+        (facts.low, Reason::Truncated, Some(facts.high..commit.offset))
     } else {
         (commit.offset, Reason::Committed, None)
     };
@@ -131,12 +123,7 @@ pub(super) fn decide(facts: &Facts<'_>, has_rows: impl FnOnce() -> Option<bool>)
 }
 
 fn first_start(facts: &Facts<'_>, has_rows: impl FnOnce() -> Option<bool>) -> Start {
-    let marks = || {
-        facts
-            .commits
-            .iter()
-            .filter_map(|commit| commit.mark.as_ref())
-    };
+    let marks = || facts.commits.iter().filter_map(|commit| commit.mark.as_ref());
     if marks().any(|mark| facts.is_foreign(mark)) {
         return at_beginning(facts, Reason::MadeAnew);
     }
@@ -204,11 +191,7 @@ mod tests {
     const HIGH: u64 = 900;
 
     fn mark(id: &str, partitions: i32) -> Mark {
-        Mark {
-            topic_id: Some(id.into()),
-            partitions,
-            began: 7,
-        }
+        Mark { topic_id: Some(id.into()), partitions, began: 7 }
     }
 
     fn commit(offset: u64, mark: Option<Mark>) -> Commit {
@@ -279,10 +262,7 @@ mod tests {
         let commits = [commit(500, Some(mark("then", 4)))];
         let start = decide(&facts(&commits, Some(0), OffsetReset::Latest), never_asked);
         assert_eq!((start.offset, start.reason), (LOW, Reason::MadeAnew));
-        assert_eq!(
-            start.lost, None,
-            "the old topic's records are not this topic's"
-        );
+        assert_eq!(start.lost, None, "the old topic's records are not this topic's");
         assert_eq!(start.mark.topic_id.as_deref(), Some("now"));
         assert_eq!((start.mark.partitions, start.mark.began), (6, LOW));
         assert!(start.to_commit);
@@ -290,30 +270,18 @@ mod tests {
 
     #[test]
     fn a_partition_without_commit_of_a_topic_made_anew_starts_at_its_beginning() {
-        let commits = [
-            commit(5, Some(mark("now", 6))),
-            commit(500, Some(mark("then", 6))),
-        ];
+        let commits = [commit(5, Some(mark("now", 6))), commit(500, Some(mark("then", 6)))];
         let start = decide(&facts(&commits, None, OffsetReset::Latest), never_asked);
         assert_eq!((start.offset, start.reason), (LOW, Reason::MadeAnew));
     }
 
     #[test]
     fn a_partition_added_later_starts_at_its_beginning() {
-        for (seen, reason) in [
-            (3, Reason::AddedLater),
-            (4, Reason::Reset(OffsetReset::Latest)),
-        ] {
-            let commits = [
-                commit(5, Some(mark("now", 6))),
-                commit(5, Some(mark("now", seen))),
-            ];
+        for (seen, reason) in [(3, Reason::AddedLater), (4, Reason::Reset(OffsetReset::Latest))] {
+            let commits = [commit(5, Some(mark("now", 6))), commit(5, Some(mark("now", seen)))];
             let start = decide(&facts(&commits, None, OffsetReset::Latest), never_asked);
             assert_eq!(start.reason, reason, "partition 3, first seen with {seen}");
-            assert_eq!(
-                start.mark.partitions, seen,
-                "later ones are still later ones"
-            );
+            assert_eq!(start.mark.partitions, seen, "later ones are still later ones");
             assert!(start.to_commit);
         }
     }
@@ -327,11 +295,7 @@ mod tests {
         let commits = [commit(500, Some(mark("now", 6)))];
         facts.commits = &commits;
         facts.commit = Some(&commits[0]);
-        assert_eq!(
-            decide(&facts, never_asked).offset,
-            500,
-            "a commit counts more"
-        );
+        assert_eq!(decide(&facts, never_asked).offset, 500, "a commit counts more");
     }
 
     #[test]
@@ -366,16 +330,9 @@ mod tests {
         without_id.topic_id = None;
         let start = decide(&without_id, never_asked);
         assert_eq!(start.reason, Reason::Committed);
-        assert_eq!(
-            start.mark.topic_id.as_deref(),
-            Some("then"),
-            "kept for later"
-        );
+        assert_eq!(start.mark.topic_id.as_deref(), Some("then"), "kept for later");
 
-        let without = Mark {
-            topic_id: None,
-            ..mark("", 6)
-        };
+        let without = Mark { topic_id: None, ..mark("", 6) };
         let commits = [commit(500, Some(without))];
         let start = decide(&facts(&commits, Some(0), OffsetReset::Latest), never_asked);
         assert_eq!(start.reason, Reason::Committed);

@@ -93,21 +93,16 @@ pub fn create(config: &Kafka, wait: Duration) -> Result<Vec<TopicOutcome>, Sourc
             let outcome = match topic.error {
                 None => Outcome::Created { partitions: wanted },
                 // Another `init` was faster.
-                Some(trouble) if trouble.code == Code::TopicAlreadyExists => Outcome::Exists {
-                    partitions: wanted,
-                    wanted,
-                },
-                Some(trouble) => Outcome::Failed {
-                    reason: trouble.text,
-                },
+                Some(trouble) if trouble.code == Code::TopicAlreadyExists => {
+                    Outcome::Exists { partitions: wanted, wanted }
+                }
+                Some(trouble) => Outcome::Failed { reason: trouble.text },
             };
             outcomes.insert(topic.name, outcome);
         }
     }
     let in_order = outcomes.into_iter();
-    Ok(in_order
-        .map(|(name, outcome)| TopicOutcome { name, outcome })
-        .collect())
+    Ok(in_order.map(|(name, outcome)| TopicOutcome { name, outcome }).collect())
 }
 
 fn states(client: &Client, config: &Kafka, wait: Duration) -> Result<Vec<TopicState>, SourceError> {
@@ -162,11 +157,7 @@ pub(super) fn check_names(config: &Kafka) -> Result<(), SourceError> {
 }
 
 fn unreachable(config: &Kafka, about: &str, reason: String) -> SourceError {
-    SourceError::Unreachable {
-        brokers: config.brokers.clone(),
-        about: about.into(),
-        reason,
-    }
+    SourceError::Unreachable { brokers: config.brokers.clone(), about: about.into(), reason }
 }
 
 impl From<Unfit> for SourceError {

@@ -63,12 +63,8 @@ impl Waker {
             if left == Duration::ZERO {
                 return Woken::TimedOut;
             }
-            rung = self
-                .0
-                .changed
-                .wait_timeout(rung, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            rung =
+                self.0.changed.wait_timeout(rung, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -87,11 +83,7 @@ mod tests {
         waker.wake();
         let far = Instant::now() + Duration::from_mins(1);
         assert_eq!(waker.wait(far), Woken::Asked);
-        assert_eq!(
-            waker.wait(Instant::now()),
-            Woken::TimedOut,
-            "it counts once"
-        );
+        assert_eq!(waker.wait(Instant::now()), Woken::TimedOut, "it counts once");
     }
 
     #[test]

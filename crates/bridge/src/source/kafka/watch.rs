@@ -36,10 +36,7 @@ impl std::fmt::Debug for Watch {
 
 impl Watch {
     pub(super) fn new(sightings: Sightings) -> Self {
-        Self {
-            sightings,
-            ..Self::default()
-        }
+        Self { sightings, ..Self::default() }
     }
 
     /// Takes the answer to the last question and asks the next when it is time; never waits.

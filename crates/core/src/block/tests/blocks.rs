@@ -34,10 +34,7 @@ fn push_tick(blocks: &mut Blocks, symbol: &str, time_ms: i64, position: u64) -> 
 }
 
 fn month((year, month): (u32, u32)) -> Shelf {
-    Shelf {
-        table: TableId(0),
-        partition: Partition(year * 100 + month),
-    }
+    Shelf { table: TableId(0), partition: Partition(year * 100 + month) }
 }
 
 #[test]
@@ -55,16 +52,10 @@ fn rows_gather_by_the_month_of_their_time() {
         (-2_208_988_800_000, (1900, 1)),
         (1_706_198_400_123, (2024, 1)),
     ] {
-        assert_eq!(
-            push_tick(&mut blocks, "EUR/USD", time_ms, 1),
-            month(partition),
-            "{time_ms}"
-        );
+        assert_eq!(push_tick(&mut blocks, "EUR/USD", time_ms, 1), month(partition), "{time_ms}");
     }
-    let open: Vec<(Shelf, u32)> = blocks
-        .open()
-        .map(|block| (block.shelf(), block.rows()))
-        .collect();
+    let open: Vec<(Shelf, u32)> =
+        blocks.open().map(|block| (block.shelf(), block.rows())).collect();
     let wanted = [
         ((1900, 1), 1),
         ((1969, 12), 1),
@@ -74,10 +65,7 @@ fn rows_gather_by_the_month_of_their_time() {
         ((2024, 2), 2),
         ((2024, 3), 1),
     ];
-    assert_eq!(
-        open,
-        wanted.map(|(partition, rows)| (month(partition), rows))
-    );
+    assert_eq!(open, wanted.map(|(partition, rows)| (month(partition), rows)));
     assert_eq!(blocks.rows(), 10);
     assert_eq!(blocks.bytes(), blocks.open().map(Block::bytes).sum::<u64>());
 
@@ -128,11 +116,7 @@ fn memory_of_written_blocks_is_used_again_up_to_a_limit() {
     let large = blocks.take(month((1970, 1))).expect("is open");
     blocks.recycle(block);
     blocks.recycle(large);
-    assert!(
-        blocks.held() <= 16 << 20,
-        "{} bytes are kept",
-        blocks.held()
-    );
+    assert!(blocks.held() <= 16 << 20, "{} bytes are kept", blocks.held());
 }
 
 #[test]
@@ -155,13 +139,7 @@ fn a_table_without_partitions_has_one_shelf() {
     let id = catalog.add_table(table(&[("id", "UInt64")], &["id"]));
     let mut blocks = Blocks::new(Arc::new(catalog));
     let first = blocks.push(id, &[Cell::UInt(7)]);
-    assert_eq!(
-        first.shelf,
-        Shelf {
-            table: id,
-            partition: Partition(0)
-        }
-    );
+    assert_eq!(first.shelf, Shelf { table: id, partition: Partition(0) });
     assert_eq!(first.bytes, 8);
     assert_eq!(blocks.push(id, &[Cell::UInt(u64::MAX)]).shelf, first.shelf);
     assert_eq!(blocks.take(first.shelf).map(|block| block.rows()), Some(2));

@@ -34,10 +34,7 @@ impl Value {
             Self::Int(value) => Read::Number((*value).into()),
             Self::UInt(value) => Read::Number((*value).into()),
             Self::Scaled(value) => Read::Number(*value),
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "what a Float32 column does"
-            )]
+            #[expect(clippy::cast_possible_truncation, reason = "what a Float32 column does")]
             Self::Float(value) if column.kind == ColumnType::Float32 => {
                 Read::Number((*value as f32).to_bits().into())
             }
@@ -91,10 +88,8 @@ pub(super) fn table_with_rows(most: usize) -> impl Strategy<Value = (Table, Vec<
             })
             .collect();
         columns.push(Column::new("at", ColumnType::Time { precision: 3 }));
-        let mut sort_key: Vec<String> = key
-            .iter()
-            .map(|index| index.get(&columns).name.clone())
-            .collect();
+        let mut sort_key: Vec<String> =
+            key.iter().map(|index| index.get(&columns).name.clone()).collect();
         sort_key.dedup();
         let row: Vec<BoxedStrategy<Value>> = columns.iter().map(value).collect();
         columns.push(Column::new("row", ColumnType::UInt64));
@@ -169,9 +164,7 @@ fn value(column: &Column) -> BoxedStrategy<Value> {
         ColumnType::UInt32 => uint(u32::MAX.into()),
         ColumnType::UInt64 => uint(u64::MAX),
         ColumnType::Bool => uint(1),
-        ColumnType::Float32 => any::<f32>()
-            .prop_map(|value| Value::Float(value.into()))
-            .boxed(),
+        ColumnType::Float32 => any::<f32>().prop_map(|value| Value::Float(value.into())).boxed(),
         ColumnType::Float64 => any::<f64>().prop_map(Value::Float).boxed(),
         ColumnType::Decimal { precision, .. } => {
             let most = 10_i128.pow(precision.into()) - 1;
@@ -180,11 +173,7 @@ fn value(column: &Column) -> BoxedStrategy<Value> {
                 .boxed()
         }
     };
-    if column.nullable {
-        prop_oneof![1 => Just(Value::Null), 2 => value].boxed()
-    } else {
-        value
-    }
+    if column.nullable { prop_oneof![1 => Just(Value::Null), 2 => value].boxed() } else { value }
 }
 
 fn text(most: usize) -> impl Strategy<Value = Vec<u8>> {
@@ -192,13 +181,9 @@ fn text(most: usize) -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn int(least: i64, most: i64) -> BoxedStrategy<Value> {
-    prop_oneof![Just(least), Just(most), -1..2_i64, least..=most]
-        .prop_map(Value::Int)
-        .boxed()
+    prop_oneof![Just(least), Just(most), -1..2_i64, least..=most].prop_map(Value::Int).boxed()
 }
 
 fn uint(most: u64) -> BoxedStrategy<Value> {
-    prop_oneof![Just(most), 0..2_u64, 0..=most]
-        .prop_map(Value::UInt)
-        .boxed()
+    prop_oneof![Just(most), 0..2_u64, 0..=most].prop_map(Value::UInt).boxed()
 }

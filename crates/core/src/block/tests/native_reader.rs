@@ -29,11 +29,7 @@ pub(super) fn read_block(bytes: &[u8]) -> Vec<ReadColumn> {
     let columns = reader.length();
     let rows = reader.length();
     let block = (0..columns).map(|_| reader.column(rows)).collect();
-    assert!(
-        reader.0.is_empty(),
-        "{} bytes behind the block",
-        reader.0.len()
-    );
+    assert!(reader.0.is_empty(), "{} bytes behind the block", reader.0.len());
     block
 }
 
@@ -41,21 +37,14 @@ struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
     fn bytes(&mut self, count: usize) -> Vec<u8> {
-        assert!(
-            count <= self.0.len(),
-            "{count} bytes wanted, {} there",
-            self.0.len()
-        );
+        assert!(count <= self.0.len(), "{count} bytes wanted, {} there", self.0.len());
         let (bytes, rest) = self.0.split_at(count);
         self.0 = rest;
         bytes.to_vec()
     }
 
     fn little_endian(&mut self, width: usize) -> u128 {
-        self.bytes(width)
-            .iter()
-            .rev()
-            .fold(0, |number, byte| number << 8 | u128::from(*byte))
+        self.bytes(width).iter().rev().fold(0, |number, byte| number << 8 | u128::from(*byte))
     }
 
     fn length(&mut self) -> usize {
@@ -90,20 +79,11 @@ impl Reader<'_> {
                 1 => Read::Null,
                 other => panic!("{other} in a null map"),
             };
-            nulls
-                .into_iter()
-                .zip(self.values(inner, rows))
-                .map(value)
-                .collect()
+            nulls.into_iter().zip(self.values(inner, rows)).map(value).collect()
         } else {
             self.values(&type_text, rows)
         };
-        ReadColumn {
-            name,
-            type_text,
-            values,
-            dictionary,
-        }
+        ReadColumn { name, type_text, values, dictionary }
     }
 
     fn dictionary(&mut self, nullable: bool, rows: usize, texts: &mut Vec<Vec<u8>>) -> Vec<Read> {
@@ -144,15 +124,9 @@ impl Reader<'_> {
             let unused = 128 - 8 * width;
             let bits = bits << unused;
             let signed_number = bits.cast_signed() >> unused;
-            Read::Number(if signed {
-                signed_number
-            } else {
-                (bits >> unused).cast_signed()
-            })
+            Read::Number(if signed { signed_number } else { (bits >> unused).cast_signed() })
         };
-        (0..rows)
-            .map(|_| number(self.little_endian(width)))
-            .collect()
+        (0..rows).map(|_| number(self.little_endian(width))).collect()
     }
 }
 
@@ -187,8 +161,5 @@ fn number_type(type_text: &str) -> (usize, bool) {
 }
 
 fn within<'a>(type_text: &'a str, name: &str) -> Option<&'a str> {
-    type_text
-        .strip_prefix(name)?
-        .strip_prefix('(')?
-        .strip_suffix(')')
+    type_text.strip_prefix(name)?.strip_prefix('(')?.strip_suffix(')')
 }

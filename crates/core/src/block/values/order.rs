@@ -49,25 +49,17 @@ impl Values {
         }
         match &self.store {
             Store::Int8(values) | Store::Decimal8(values, _) => {
-                number(rows, out, values, |value| {
-                    ascending(i64::from_le_bytes(value))
-                });
+                number(rows, out, values, |value| ascending(i64::from_le_bytes(value)));
             }
             Store::UInt8(values) => number(rows, out, values, u64::from_le_bytes),
             Store::Int4(values) | Store::Decimal4(values, _) => {
-                number(rows, out, values, |value| {
-                    ascending(i32::from_le_bytes(value).into())
-                });
+                number(rows, out, values, |value| ascending(i32::from_le_bytes(value).into()));
             }
             Store::Int2(values) => {
-                number(rows, out, values, |value| {
-                    ascending(i16::from_le_bytes(value).into())
-                });
+                number(rows, out, values, |value| ascending(i16::from_le_bytes(value).into()));
             }
             Store::Int1(values) => {
-                number(rows, out, values, |value| {
-                    ascending(i8::from_le_bytes(value).into())
-                });
+                number(rows, out, values, |value| ascending(i8::from_le_bytes(value).into()));
             }
             Store::UInt4(values) => {
                 number(rows, out, values, |value| u32::from_le_bytes(value).into());
@@ -79,9 +71,7 @@ impl Values {
                 number(rows, out, values, |[value]| value.into());
             }
             Store::Float8(values) => {
-                number(rows, out, values, |value| {
-                    ascending_float(f64::from_le_bytes(value))
-                });
+                number(rows, out, values, |value| ascending_float(f64::from_le_bytes(value)));
             }
             Store::Float4(values) => {
                 number(rows, out, values, |value| {
@@ -103,10 +93,7 @@ fn number<const N: usize>(
     values: &[[u8; N]],
     ordinal: impl Fn([u8; N]) -> u64,
 ) {
-    out.extend(
-        rows.iter()
-            .map(|row| (ordinal(values[*row as usize]), *row)),
-    );
+    out.extend(rows.iter().map(|row| (ordinal(values[*row as usize]), *row)));
 }
 
 #[inline]
@@ -119,10 +106,7 @@ fn by<T: Ord, const N: usize>(
     read(values[left]).cmp(&read(values[right]))
 }
 
-#[expect(
-    clippy::cast_sign_loss,
-    reason = "flips the sign bit, so that order is kept"
-)]
+#[expect(clippy::cast_sign_loss, reason = "flips the sign bit, so that order is kept")]
 fn ascending(value: i64) -> u64 {
     value as u64 ^ 1 << 63
 }
@@ -130,9 +114,5 @@ fn ascending(value: i64) -> u64 {
 /// Order of `f64::total_cmp`.
 fn ascending_float(value: f64) -> u64 {
     let bits = value.to_bits();
-    if bits >> 63 == 1 {
-        !bits
-    } else {
-        bits ^ 1 << 63
-    }
+    if bits >> 63 == 1 { !bits } else { bits ^ 1 << 63 }
 }

@@ -10,11 +10,7 @@ fn live(table: &Table) -> LiveTable {
         type_text: column.clickhouse_type(),
         default_kind: String::new(),
     };
-    let partition_key = table
-        .partition
-        .as_ref()
-        .expect("shipped are partitioned")
-        .to_string();
+    let partition_key = table.partition.as_ref().expect("shipped are partitioned").to_string();
     let sorting_key = match &table.sort_key[..] {
         [one] => format!("({one})"),
         more => more.join(", "),
@@ -38,21 +34,14 @@ fn ticks() -> (Table, LiveTable) {
 }
 
 fn messages(table: &Table, live: &LiveTable) -> Vec<String> {
-    table
-        .compare(live)
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+    table.compare(live).iter().map(ToString::to_string).collect()
 }
 
 #[test]
 fn a_table_made_by_our_ddl_has_no_mismatch() {
     for table in Catalog::shipped().tables() {
         assert_eq!(table.compare(&live(table)), [], "{}", table.name);
-        assert_eq!(
-            Table::from_live(&table.name, &live(table)).as_ref(),
-            Ok(table)
-        );
+        assert_eq!(Table::from_live(&table.name, &live(table)).as_ref(), Ok(table));
     }
 }
 
@@ -107,10 +96,7 @@ fn an_engine_that_does_not_collapse_copies_is_refused() {
         let (table, mut live) = ticks();
         live.engine_full = engine.into();
         let messages = messages(&table, &live);
-        assert!(
-            messages[0].contains("must be ReplacingMergeTree(version)"),
-            "{messages:?}"
-        );
+        assert!(messages[0].contains("must be ReplacingMergeTree(version)"), "{messages:?}");
         assert_eq!(messages.len(), 1);
     }
 }
@@ -159,25 +145,10 @@ fn a_table_of_a_user_is_taken_as_it_stands_or_refused_by_name() {
     live.columns[4].default_kind = String::new();
     let refused = Table::from_live("orders", &live).expect_err("cannot be written");
     let refused: Vec<String> = refused.iter().map(ToString::to_string).collect();
-    assert!(
-        refused[0].contains("column timestamp has type DateTime('UTC')"),
-        "{refused:?}"
-    );
-    assert!(
-        refused[1].contains("column bid has type UUID"),
-        "{refused:?}"
-    );
-    assert!(
-        refused[2].contains("sorted by cityHash64(symbol)"),
-        "{refused:?}"
-    );
-    assert!(
-        refused[3].contains("column volume: in the sort key"),
-        "{refused:?}"
-    );
-    assert!(
-        refused[4].contains("partitioned by toYYYYMM(timestamp)"),
-        "{refused:?}"
-    );
+    assert!(refused[0].contains("column timestamp has type DateTime('UTC')"), "{refused:?}");
+    assert!(refused[1].contains("column bid has type UUID"), "{refused:?}");
+    assert!(refused[2].contains("sorted by cityHash64(symbol)"), "{refused:?}");
+    assert!(refused[3].contains("column volume: in the sort key"), "{refused:?}");
+    assert!(refused[4].contains("partitioned by toYYYYMM(timestamp)"), "{refused:?}");
     assert_eq!(refused.len(), 5);
 }

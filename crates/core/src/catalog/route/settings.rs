@@ -136,13 +136,9 @@ impl Route {
             })
             .collect();
         if let Some(key) = &table.partition {
-            let sound = table
-                .column(&key.column)
-                .and_then(|index| table.columns.get(index));
+            let sound = table.column(&key.column).and_then(|index| table.columns.get(index));
             if !sound.is_some_and(|column| matches!(column.kind, ColumnType::Time { .. })) {
-                problems.push(RouteProblem::NoPartitionTime {
-                    column: key.column.clone(),
-                });
+                problems.push(RouteProblem::NoPartitionTime { column: key.column.clone() });
             }
         }
         if !problems.is_empty() {
@@ -165,9 +161,7 @@ fn source(
     settings: Option<&ColumnSettings>,
     problems: &mut Vec<RouteProblem>,
 ) -> Supply {
-    let keys = settings
-        .map(|settings| settings.keys.as_slice())
-        .unwrap_or_default();
+    let keys = settings.map(|settings| settings.keys.as_slice()).unwrap_or_default();
     if !keys.is_empty() {
         let paths = keys.iter().filter_map(|key| {
             let path = Path::parse(key);
@@ -183,9 +177,7 @@ fn source(
         Some(_) => kind == ColumnType::UInt64,
         None => false,
     };
-    provenance(column)
-        .filter(|_| fits)
-        .unwrap_or_else(|| Supply::Json(vec![Path::key(column)]))
+    provenance(column).filter(|_| fits).unwrap_or_else(|| Supply::Json(vec![Path::key(column)]))
 }
 
 #[cfg(test)]
@@ -213,10 +205,8 @@ mod tests {
 
     #[test]
     fn columns_are_matched_by_name_and_provenance_is_computed() {
-        let mut settings = RouteSettings {
-            required: vec!["order_id".to_owned()],
-            ..Default::default()
-        };
+        let mut settings =
+            RouteSettings { required: vec!["order_id".to_owned()], ..Default::default() };
         let price = ColumnSettings {
             keys: vec!["px".to_owned(), "deal.price".to_owned()],
             excess_digits: Some(ExcessDigits::Reject),
@@ -226,10 +216,7 @@ mod tests {
         let route = Route::from_settings("orders", TableId(9), &orders(), &settings).unwrap();
         let required: Vec<_> = route.fields.iter().map(|field| field.required).collect();
         assert_eq!(required, [true, true, true, false, true, false, true]);
-        assert_eq!(
-            route.fields[0].from,
-            Supply::Json(vec![Path::key("order_id")])
-        );
+        assert_eq!(route.fields[0].from, Supply::Json(vec![Path::key("order_id")]));
         let paths = ["px", "deal.price"].map(|path| Path::parse(path).unwrap());
         assert_eq!(route.fields[2].from, Supply::Json(paths.to_vec()));
         assert_eq!(route.fields[2].excess_digits, ExcessDigits::Reject);
@@ -239,10 +226,8 @@ mod tests {
 
     #[test]
     fn every_setting_that_does_not_fit_is_named() {
-        let mut settings = RouteSettings {
-            required: vec!["nope".to_owned()],
-            ..Default::default()
-        };
+        let mut settings =
+            RouteSettings { required: vec!["nope".to_owned()], ..Default::default() };
         let wrong = ColumnSettings {
             keys: vec!["a..b".to_owned()],
             excess_digits: Some(ExcessDigits::Round),

@@ -18,16 +18,8 @@ pub const EXTERNAL_TYPES: &[&str] = &[
 ];
 
 /// The columns that say which event a tick is, when no header does. Frozen: see `docs/event-id.md`.
-const TICK_IDENTITY: &[&str] = &[
-    "symbol",
-    "timestamp",
-    "bid",
-    "ask",
-    "volume",
-    "exchange",
-    "source",
-    "event_type",
-];
+const TICK_IDENTITY: &[&str] =
+    &["symbol", "timestamp", "bid", "ask", "volume", "exchange", "source", "event_type"];
 
 /// Place of the symbol in `market.{SYMBOL}.tick`, `ticks.{SYMBOL}`, `bars.{SYMBOL}.{timeframe}`.
 const SYMBOL_TOKEN: usize = 1;
@@ -37,9 +29,7 @@ const TIMEFRAME_TOKEN: usize = 2;
 /// The routes to those of `tables` that ship with the binary; `dead_letters` has none.
 pub(in crate::catalog) fn shipped_routes(tables: &[Table]) -> Vec<Route> {
     let named = (0_u16..).map(TableId).zip(tables);
-    named
-        .filter_map(|(id, table)| shipped_route(id, table))
-        .collect()
+    named.filter_map(|(id, table)| shipped_route(id, table)).collect()
 }
 
 fn shipped_route(id: TableId, table: &Table) -> Option<Route> {
@@ -120,10 +110,7 @@ fn candle_field(column: &str) -> Field {
 
 fn external_field(kind: &str, column: &str) -> Field {
     match column {
-        "event_time" => Field {
-            required: true,
-            ..external_time(kind)
-        },
+        "event_time" => Field { required: true, ..external_time(kind) },
         "source" => Field::json(&["metadata.source"]).text(TextForm::Text),
         name => Field::json(&[&format!("data.{name}")]),
     }
@@ -152,23 +139,11 @@ mod tests {
     #[test]
     fn every_shipped_table_but_dead_letters_has_a_route_of_its_name() {
         let catalog = Catalog::shipped();
-        let routes: Vec<_> = catalog
-            .routes()
-            .iter()
-            .map(|route| route.name.as_str())
-            .collect();
-        let tables: Vec<_> = catalog
-            .tables()
-            .iter()
-            .map(|table| table.name.as_str())
-            .collect();
+        let routes: Vec<_> = catalog.routes().iter().map(|route| route.name.as_str()).collect();
+        let tables: Vec<_> = catalog.tables().iter().map(|table| table.name.as_str()).collect();
         assert_eq!(
             routes,
-            tables
-                .iter()
-                .copied()
-                .filter(|t| *t != "dead_letters")
-                .collect::<Vec<_>>()
+            tables.iter().copied().filter(|t| *t != "dead_letters").collect::<Vec<_>>()
         );
         for route in catalog.routes() {
             assert_eq!(catalog.table(route.table).name, route.name);
@@ -184,26 +159,13 @@ mod tests {
         let required = |name: &str| {
             let route = catalog.route(catalog.route_id(name).unwrap());
             let columns = &catalog.table(route.table).columns;
-            let named = columns
-                .iter()
-                .zip(&route.fields)
-                .filter(|(_, field)| field.required);
-            named
-                .map(|(column, _)| column.name.clone())
-                .collect::<Vec<_>>()
+            let named = columns.iter().zip(&route.fields).filter(|(_, field)| field.required);
+            named.map(|(column, _)| column.name.clone()).collect::<Vec<_>>()
         };
         assert_eq!(required("ticks"), ["symbol", "timestamp", "bid", "ask"]);
         assert_eq!(
             required("aggregates"),
-            [
-                "symbol",
-                "timeframe",
-                "timestamp",
-                "open",
-                "high",
-                "low",
-                "close"
-            ]
+            ["symbol", "timeframe", "timestamp", "open", "high", "low", "close"]
         );
         for kind in EXTERNAL_TYPES {
             assert_eq!(required(&format!("external_{kind}")), ["event_time"]);
@@ -217,14 +179,8 @@ mod tests {
             let id = catalog.resolve_route("external", &format!("market.external.{kind}"));
             assert_eq!(catalog.route(id.unwrap()).name, format!("external_{kind}"));
         }
-        assert_eq!(
-            catalog.resolve_route("external", "market.external.weather"),
-            None
-        );
+        assert_eq!(catalog.resolve_route("external", "market.external.weather"), None);
         assert_eq!(catalog.resolve_route("external", ""), None);
-        assert_eq!(
-            catalog.resolve_route("ticks", "whatever"),
-            catalog.route_id("ticks")
-        );
+        assert_eq!(catalog.resolve_route("ticks", "whatever"), catalog.route_id("ticks"));
     }
 }

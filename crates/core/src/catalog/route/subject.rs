@@ -50,22 +50,11 @@ impl Subjects {
     /// # Errors
     /// [`BadPattern`] for what NATS would not take as a subject with wildcards.
     pub fn add(&mut self, pattern: &str, route: &str) -> Result<(), BadPattern> {
-        let tokens = Token::parse(pattern).map_err(|reason| BadPattern {
-            pattern: pattern.to_owned(),
-            reason,
-        })?;
-        match self
-            .patterns
-            .binary_search_by(|known| known.tokens.cmp(&tokens))
-        {
+        let tokens = Token::parse(pattern)
+            .map_err(|reason| BadPattern { pattern: pattern.to_owned(), reason })?;
+        match self.patterns.binary_search_by(|known| known.tokens.cmp(&tokens)) {
             Ok(at) => route.clone_into(&mut self.patterns[at].route),
-            Err(at) => self.patterns.insert(
-                at,
-                Pattern {
-                    tokens,
-                    route: route.to_owned(),
-                },
-            ),
+            Err(at) => self.patterns.insert(at, Pattern { tokens, route: route.to_owned() }),
         }
         Ok(())
     }
@@ -74,10 +63,7 @@ impl Subjects {
     /// where two patterns differ, a literal beats `*`, and `*` beats `>`.
     #[must_use]
     pub fn route_name(&self, subject: &str) -> Option<&str> {
-        let matching = self
-            .patterns
-            .iter()
-            .find(|pattern| pattern.covers(subject))?;
+        let matching = self.patterns.iter().find(|pattern| pattern.covers(subject))?;
         Some(&matching.route)
     }
 
@@ -106,17 +92,14 @@ impl Pattern {
 impl Token {
     fn parse(pattern: &str) -> Result<Vec<Self>, &'static str> {
         let count = pattern.split('.').count();
-        let tokens = pattern
-            .split('.')
-            .enumerate()
-            .map(|(index, token)| match token {
-                "" => Err("a token between dots is empty"),
-                "*" => Ok(Self::One),
-                ">" if index + 1 == count => Ok(Self::Rest),
-                ">" => Err("`>` stands only at the end"),
-                _ if token.contains(char::is_whitespace) => Err("a subject has no spaces"),
-                _ => Ok(Self::Literal(token.to_owned())),
-            });
+        let tokens = pattern.split('.').enumerate().map(|(index, token)| match token {
+            "" => Err("a token between dots is empty"),
+            "*" => Ok(Self::One),
+            ">" if index + 1 == count => Ok(Self::Rest),
+            ">" => Err("`>` stands only at the end"),
+            _ if token.contains(char::is_whitespace) => Err("a subject has no spaces"),
+            _ => Ok(Self::Literal(token.to_owned())),
+        });
         tokens.collect()
     }
 }
@@ -166,13 +149,7 @@ mod tests {
 
     #[test]
     fn the_order_of_patterns_does_not_matter() {
-        let pairs = [
-            ("a.>", "1"),
-            ("a.*", "2"),
-            ("a.b", "3"),
-            (">", "4"),
-            ("*.b", "5"),
-        ];
+        let pairs = [("a.>", "1"), ("a.*", "2"), ("a.b", "3"), (">", "4"), ("*.b", "5")];
         let (mut forward, mut backward) = (Subjects::new(), Subjects::new());
         for (pattern, route) in pairs {
             forward.add(pattern, route).unwrap();
@@ -181,13 +158,9 @@ mod tests {
             backward.add(pattern, route).unwrap();
         }
         assert_eq!(forward, backward);
-        for (subject, route) in [
-            ("a.b", "3"),
-            ("a.c", "2"),
-            ("a.c.d", "1"),
-            ("x.b", "5"),
-            ("x", "4"),
-        ] {
+        for (subject, route) in
+            [("a.b", "3"), ("a.c", "2"), ("a.c.d", "1"), ("x.b", "5"), ("x", "4")]
+        {
             assert_eq!(forward.route_name(subject), Some(route), "{subject}");
         }
     }

@@ -76,21 +76,17 @@ impl TimePlan {
         now_ms: i64,
     ) -> Result<i64, Fault> {
         let scaled = |scale| {
-            given
-                .number(column, scale)
-                .map_err(|fault| match fault.reason {
-                    Reason::OutOfRange => beyond(given),
-                    _ => given.fault(Reason::BadTime, WANT),
-                })
+            given.number(column, scale).map_err(|fault| match fault.reason {
+                Reason::OutOfRange => beyond(given),
+                _ => given.fault(Reason::BadTime, WANT),
+            })
         };
         if unit != 0 && !scaled(0)?.is_exact() {
             return Err(given.fault(Reason::BadTime, "is not a whole number of time units"));
         }
         let scaled = scaled(i32::from(self.precision) - unit)?;
         self.not_too_fine(given, scaled.is_exact())?;
-        let units = i64::try_from(scaled.floor())
-            .ok()
-            .ok_or_else(|| beyond(given))?;
+        let units = i64::try_from(scaled.floor()).ok().ok_or_else(|| beyond(given))?;
         self.in_range(|| given, units, now_ms)
     }
 
@@ -137,8 +133,5 @@ impl TimePlan {
 
 #[cold]
 fn beyond(given: Given<'_>) -> Fault {
-    given.fault(
-        Reason::TimeOutOfRange,
-        "is outside of the times that this route takes",
-    )
+    given.fault(Reason::TimeOutOfRange, "is outside of the times that this route takes")
 }

@@ -32,12 +32,8 @@ impl<'m> Given<'m> {
     ) -> Result<&'m str, Fault> {
         match form {
             TextForm::Json if self.is_text() => {
-                let quoted = self
-                    .raw
-                    .map(|raw| raw.start as usize - 1..raw.end as usize + 1);
-                return Ok(quoted
-                    .and_then(|range| payload.get(range))
-                    .unwrap_or(self.text));
+                let quoted = self.raw.map(|raw| raw.start as usize - 1..raw.end as usize + 1);
+                return Ok(quoted.and_then(|range| payload.get(range)).unwrap_or(self.text));
             }
             TextForm::Json | TextForm::TextOrJson if !self.is_text() => return Ok(self.text),
             TextForm::Text | TextForm::OneOf(_) if !self.is_text() => {
@@ -123,12 +119,7 @@ impl<'m> Given<'m> {
             | Kind::Array
             | Kind::Object => (raw.start, raw.end),
         });
-        Fault {
-            reason,
-            column: None,
-            span,
-            want,
-        }
+        Fault { reason, column: None, span, want }
     }
 
     #[cold]

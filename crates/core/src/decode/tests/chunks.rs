@@ -22,14 +22,7 @@ fn tick(timestamp_ms: i64) -> Vec<u8> {
 fn arena(payloads: &[Option<&[u8]>]) -> Arena {
     let mut arena = Arena::new();
     for (position, payload) in (100..).zip(payloads) {
-        arena.push(
-            Position(position),
-            1_706_198_400_500,
-            Some(b"key"),
-            *payload,
-            None,
-            [],
-        );
+        arena.push(Position(position), 1_706_198_400_500, Some(b"key"), *payload, None, []);
     }
     arena
 }
@@ -51,15 +44,8 @@ fn rows_are_counted_per_shelf_and_refusals_per_reason() {
     let mut blocks = Blocks::new(Arc::clone(&catalog));
     let mut tally = Tally::default();
     decoder(&catalog, "ticks").decode(&chunk, NOW_MS, &mut blocks, &mut tally);
-    assert_eq!(
-        (tally.decoded, tally.unknown_fields, tally.dead_letters()),
-        (3, 2, 4)
-    );
-    let dead = [
-        (Reason::NotJson, 2),
-        (Reason::Tombstone, 1),
-        (Reason::EmptyValue, 1),
-    ];
+    assert_eq!((tally.decoded, tally.unknown_fields, tally.dead_letters()), (3, 2, 4));
+    let dead = [(Reason::NotJson, 2), (Reason::Tombstone, 1), (Reason::EmptyValue, 1)];
     assert_eq!(tally.dead, dead);
     let ticks = catalog.table_id("ticks").unwrap();
     let shelves: Vec<_> = (tally.parts.iter())
@@ -80,10 +66,7 @@ fn rows_are_counted_per_shelf_and_refusals_per_reason() {
     let buried = blocks.get(tally.parts[1].shelf).unwrap();
     let origins: Vec<_> = (0..4).map(|row| buried.origin(row).unwrap()).collect();
     let origin = "kafka:tick_archive:3";
-    assert_eq!(
-        origins,
-        [101, 103, 104, 106].map(|position| (origin, Position(position)))
-    );
+    assert_eq!(origins, [101, 103, 104, 106].map(|position| (origin, Position(position))));
     tally.clear();
     assert_eq!(tally, Tally::default());
 }
@@ -99,39 +82,20 @@ fn a_panic_costs_one_message() {
         let mut blocks = Blocks::new(Arc::clone(&catalog));
         let mut tally = Tally::default();
         decoder.decode(&chunk, NOW_MS, &mut blocks, &mut tally);
-        assert_eq!(
-            (tally.decoded, tally.dead.as_slice()),
-            (4, &[(Reason::Panic, 1)][..])
-        );
-        let grave = tally
-            .parts
-            .iter()
-            .find(|part| part.shelf.table == catalog.dead_letters());
+        assert_eq!((tally.decoded, tally.dead.as_slice()), (4, &[(Reason::Panic, 1)][..]));
+        let grave = tally.parts.iter().find(|part| part.shelf.table == catalog.dead_letters());
         let block = blocks.get(grave.unwrap().shelf).unwrap();
-        assert_eq!(
-            block.origin(0),
-            Some(("kafka:tick_archive:3", Position(culprit)))
-        );
+        assert_eq!(block.origin(0), Some(("kafka:tick_archive:3", Position(culprit))));
     }
 }
 
 /// The record of a letter with bytes that are no text anywhere.
 fn letter_arena(time_ms: i64) -> Arena {
     let mut arena = Arena::new();
-    let headers = [
-        (&b"trace"[..], Some(&b"\xff\x00"[..])),
-        (b"none", None),
-        (b"trace", Some(b"2")),
-    ];
+    let headers =
+        [(&b"trace"[..], Some(&b"\xff\x00"[..])), (b"none", None), (b"trace", Some(b"2"))];
     let subject = Some("market.A.tick");
-    arena.push(
-        Position(9),
-        time_ms,
-        Some(b"\xfek"),
-        Some(b"\xff{\x00"),
-        subject,
-        headers,
-    );
+    arena.push(Position(9), time_ms, Some(b"\xfek"), Some(b"\xff{\x00"), subject, headers);
     arena
 }
 
@@ -168,10 +132,7 @@ fn a_dead_letter_holds_its_message_byte_for_byte() {
     assert_eq!(cell("key"), Cell::Bytes(b"\xfek"));
     assert_eq!(cell("payload"), Cell::Bytes(b"\xff{\x00"));
     assert_eq!(cell("attempts"), Cell::UInt(3));
-    assert_eq!(
-        (cell("first_failed_at"), cell("last_failed_at")),
-        (Cell::Int(10), Cell::Int(20))
-    );
+    assert_eq!((cell("first_failed_at"), cell("last_failed_at")), (Cell::Int(10), Cell::Int(20)));
     assert_eq!(cell("replayed_at"), Cell::Null);
     assert_eq!(cell("origin"), Cell::Text("nats:MARKET"));
     assert_eq!(cell("origin_position"), Cell::UInt(9));
@@ -188,12 +149,9 @@ fn a_dead_letter_holds_its_message_byte_for_byte() {
 #[test]
 fn a_dead_letter_lies_in_the_month_in_which_the_broker_received_it() {
     let catalog = Arc::new(Catalog::shipped());
-    for (time_ms, month) in [
-        (-1, 197_001),
-        (i64::MIN, 197_001),
-        (1_706_745_600_000, 202_402),
-        (i64::MAX, 229_912),
-    ] {
+    for (time_ms, month) in
+        [(-1, 197_001), (i64::MIN, 197_001), (1_706_745_600_000, 202_402), (i64::MAX, 229_912)]
+    {
         let mut blocks = Blocks::new(Arc::clone(&catalog));
         let arena = letter_arena(time_ms);
         let part = bury(&letter(&arena, "refused"), &catalog, &mut blocks);
@@ -229,29 +187,12 @@ fn nothing_makes_the_decoder_panic() {
                 for _ in 0..random.usize(0..4) {
                     damage(&mut payload, &mut random);
                 }
-                arena.push(
-                    Position(position),
-                    random.i64(..),
-                    None,
-                    Some(&payload),
-                    None,
-                    [],
-                );
+                arena.push(Position(position), random.i64(..), None, Some(&payload), None, []);
             }
             decoder.decode(&arena, random.i64(0..1 << 42), &mut blocks, &mut tally);
         }
-        assert_eq!(
-            u64::from(tally.decoded + tally.dead_letters()),
-            blocks.rows()
-        );
-        assert!(
-            tally
-                .dead
-                .iter()
-                .all(|(reason, _)| *reason != Reason::Panic),
-            "{:?}",
-            tally.dead
-        );
+        assert_eq!(u64::from(tally.decoded + tally.dead_letters()), blocks.rows());
+        assert!(tally.dead.iter().all(|(reason, _)| *reason != Reason::Panic), "{:?}", tally.dead);
     }
 }
 

@@ -42,11 +42,7 @@ impl<'p> Deserialize<'p> for Fields<'p> {
 fn oracle(payload: &[u8], subject: &str) -> Option<BTreeMap<&'static str, String>> {
     let text = str::from_utf8(payload).ok()?;
     let fields: Fields<'_> = serde_json::from_str(text).ok()?;
-    fields
-        .0
-        .iter()
-        .all(|(_, value)| sound(value))
-        .then_some(())?;
+    fields.0.iter().all(|(_, value)| sound(value)).then_some(())?;
     // Of duplicates the last wins.
     let fields: BTreeMap<_, _> = fields.0.into_iter().collect();
     let field = |names: &[&str]| {
@@ -64,20 +60,11 @@ fn oracle(payload: &[u8], subject: &str) -> Option<BTreeMap<&'static str, String
     };
     let mut row = BTreeMap::new();
     row.insert("symbol", Some(symbol).filter(|symbol| !symbol.is_empty())?);
-    row.insert(
-        "timestamp",
-        timestamp(field(&["timestamp_ms", "t", "timestamp"])?)?,
-    );
+    row.insert("timestamp", timestamp(field(&["timestamp_ms", "t", "timestamp"])?)?);
     row.insert("bid", price(field(&["bid", "b"])?)?);
     row.insert("ask", price(field(&["ask", "a"])?)?);
-    row.insert(
-        "volume",
-        field(&["volume", "s"]).map_or(Some("NULL".to_owned()), price)?,
-    );
-    row.insert(
-        "exchange",
-        field(&["exchange", "x"]).map_or(Some("NULL".to_owned()), exchange)?,
-    );
+    row.insert("volume", field(&["volume", "s"]).map_or(Some("NULL".to_owned()), price)?);
+    row.insert("exchange", field(&["exchange", "x"]).map_or(Some("NULL".to_owned()), exchange)?);
     row.insert("source", string(&["source"])?);
     row.insert("event_type", string(&["event_type", "ev"])?);
     Some(row)
@@ -98,11 +85,7 @@ fn sound(raw: &RawValue) -> bool {
 
 /// The text of a number, written as one or as a text.
 fn number(raw: &str) -> Option<String> {
-    let text = if raw.starts_with('"') {
-        serde_json::from_str(raw).ok()?
-    } else {
-        raw.to_owned()
-    };
+    let text = if raw.starts_with('"') { serde_json::from_str(raw).ok()? } else { raw.to_owned() };
     let grammar = serde_json::from_str::<&RawValue>(&text).ok()?.get() == text;
     (grammar && text.starts_with(|c: char| c == '-' || c.is_ascii_digit())).then_some(text)
 }
@@ -110,20 +93,15 @@ fn number(raw: &str) -> Option<String> {
 /// Rounds half to even on the text alone: moves the point, cuts, adds one from the right. The
 /// digits of the result are an integer at `scale`; `None` beyond 60 digits.
 fn round(number: &str, scale: usize) -> Option<(bool, String, bool)> {
-    let (negative, number) = number
-        .strip_prefix('-')
-        .map_or((false, number), |rest| (true, rest));
+    let (negative, number) = number.strip_prefix('-').map_or((false, number), |rest| (true, rest));
     let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let digits = format!("{whole}{fraction}");
     if digits.bytes().all(|digit| digit == b'0') {
         return Some((false, "0".to_owned(), true));
     }
-    let exponent: i64 = exponent.parse().unwrap_or(if exponent.starts_with('-') {
-        -9_999
-    } else {
-        9_999
-    });
+    let exponent: i64 =
+        exponent.parse().unwrap_or(if exponent.starts_with('-') { -9_999 } else { 9_999 });
     let length = |digits: usize| i64::try_from(digits).unwrap();
     let point = length(whole.len()) + exponent.clamp(-9_999, 9_999) + length(scale);
     let leading = length(digits.bytes().take_while(|digit| *digit == b'0').count());
@@ -140,11 +118,7 @@ fn round(number: &str, scale: usize) -> Option<(bool, String, bool)> {
     let exact = cut.bytes().all(|digit| digit == b'0');
     let half = cut.starts_with('5') && cut[1..].bytes().all(|digit| digit == b'0');
     let odd = kept.bytes().next_back().is_some_and(|digit| digit % 2 == 1);
-    let up = if half {
-        odd
-    } else {
-        cut.as_bytes().first().is_some_and(|digit| *digit >= b'5')
-    };
+    let up = if half { odd } else { cut.as_bytes().first().is_some_and(|digit| *digit >= b'5') };
     let mut kept: Vec<u8> = format!("0{kept}").into_bytes();
     if up {
         for digit in kept.iter_mut().rev() {
@@ -172,11 +146,9 @@ fn price(raw: &str) -> Option<String> {
     let value = format!("{}{whole}.{fraction}", if negative { "-" } else { "" });
     // What rust_decimal can hold exactly, it must round to the same.
     let plain = Decimal::from_str_exact(&text).ok();
-    if let Some(known) = plain.or_else(|| {
-        Decimal::from_scientific(&text)
-            .ok()
-            .filter(|_| text.len() < 20)
-    }) {
+    if let Some(known) =
+        plain.or_else(|| Decimal::from_scientific(&text).ok().filter(|_| text.len() < 20))
+    {
         let rounded = known.round_dp_with_strategy(8, RoundingStrategy::MidpointNearestEven);
         assert_eq!(rounded, Decimal::from_str(&value).unwrap(), "{text}");
     }
@@ -185,11 +157,7 @@ fn price(raw: &str) -> Option<String> {
 
 fn whole(raw: &str) -> Option<i64> {
     let (negative, digits, exact) = round(&number(raw)?, 0)?;
-    let digits = if negative {
-        format!("-{digits}")
-    } else {
-        digits
-    };
+    let digits = if negative { format!("-{digits}") } else { digits };
     exact.then(|| digits.parse().ok())?
 }
 
@@ -203,9 +171,7 @@ fn timestamp(raw: &str) -> Option<String> {
     } else {
         iso(&serde_json::from_str::<String>(raw).ok()?)?
     };
-    (0..=NOW_MS + 86_400_000)
-        .contains(&ms)
-        .then(|| ms.to_string())
+    (0..=NOW_MS + 86_400_000).contains(&ms).then(|| ms.to_string())
 }
 
 /// Milliseconds by jiff; only for texts of the grammar of `time::instant`.
@@ -215,22 +181,14 @@ fn iso(text: &str) -> Option<i64> {
     let date = shaped.get(..10)?;
     (date == "0000-00-00").then_some(())?;
     let separator = shaped.get(10..11);
-    separator
-        .is_none_or(|s| matches!(s, "T" | "t" | " "))
-        .then_some(())?;
+    separator.is_none_or(|s| matches!(s, "T" | "t" | " ")).then_some(())?;
     if let Some(time) = shaped.get(11..) {
         let digits = time.strip_prefix("00:00")?;
         let digits = digits.strip_prefix(":00").map_or(digits, |rest| {
-            let fraction = rest
-                .strip_prefix(['.', ','])
-                .map(|f| f.trim_start_matches('0'));
-            fraction
-                .filter(|f| f.len() + 1 < rest.len())
-                .unwrap_or(rest)
+            let fraction = rest.strip_prefix(['.', ',']).map(|f| f.trim_start_matches('0'));
+            fraction.filter(|f| f.len() + 1 < rest.len()).unwrap_or(rest)
         });
-        let zones = [
-            "", "Z", "z", "+00", "-00", "+0000", "-0000", "+00:00", "-00:00",
-        ];
+        let zones = ["", "Z", "z", "+00", "-00", "+0000", "-0000", "+00:00", "-00:00"];
         zones.contains(&digits).then_some(())?;
         // jiff knows offsets beyond a day; RFC 3339 does not.
         let zone = text.get(11..)?.split(['+', '-']).nth(1);
@@ -243,10 +201,7 @@ fn iso(text: &str) -> Option<i64> {
     // jiff takes nine digits of a fraction; what lies behind them is cut anyway.
     let mut text = text.to_owned();
     if let Some(point) = text.find(['.', ',']) {
-        let digits = text[point + 1..]
-            .bytes()
-            .take_while(u8::is_ascii_digit)
-            .count();
+        let digits = text[point + 1..].bytes().take_while(u8::is_ascii_digit).count();
         if digits > 9 {
             text.replace_range(point + 10..point + 1 + digits, "");
         }
@@ -295,10 +250,7 @@ impl Writer {
             (self.one_of(&["symbol", "pair", "symbol"]), self.text()),
             (self.one_of(&["bid", "b"]), self.price()),
             (self.one_of(&["ask", "a"]), self.price()),
-            (
-                self.one_of(&["timestamp_ms", "t", "timestamp"]),
-                self.time(),
-            ),
+            (self.one_of(&["timestamp_ms", "t", "timestamp"]), self.time()),
         ];
         for _ in 0..self.0.usize(0..6) {
             let optional = match self.0.u8(0..7) {
@@ -306,10 +258,7 @@ impl Writer {
                 1 => (self.one_of(&["exchange", "x"]), self.integer()),
                 2 => ("source", self.text()),
                 3 => (self.one_of(&["event_type", "ev"]), self.text()),
-                4 => (
-                    self.one_of(&["unknown", "_transport", "", "bid ", "Bid"]),
-                    self.value(3),
-                ),
+                4 => (self.one_of(&["unknown", "_transport", "", "bid ", "Bid"]), self.value(3)),
                 5 => (
                     self.one_of(&["symbol", "bid", "a", "timestamp", "volume", "source"]),
                     self.value(0),
@@ -322,20 +271,16 @@ impl Writer {
             fields.remove(self.0.usize(0..4));
         }
         self.0.shuffle(&mut fields);
-        let fields: Vec<_> = fields
-            .iter()
-            .map(|(key, value)| (self.key(key), value.clone()))
-            .collect();
+        let fields: Vec<_> =
+            fields.iter().map(|(key, value)| (self.key(key), value.clone())).collect();
         self.object(&fields)
     }
 
     fn object(&mut self, fields: &[(String, String)]) -> String {
         let (comma, colon) =
             [(",", ":"), (", ", ": "), (" ,\n\t", " :\r\n ")][self.0.usize(0..20).min(2) % 3];
-        let fields: Vec<_> = fields
-            .iter()
-            .map(|(key, value)| format!("{key}{colon}{value}"))
-            .collect();
+        let fields: Vec<_> =
+            fields.iter().map(|(key, value)| format!("{key}{colon}{value}")).collect();
         format!("{{{}}}", fields.join(comma))
     }
 
@@ -366,19 +311,13 @@ impl Writer {
             "[]",
             r#""\u00zz""#,
         ]);
-        if self.0.u8(0..3) > 0 {
-            r#""EUR/USD""#.to_owned()
-        } else {
-            known.to_owned()
-        }
+        if self.0.u8(0..3) > 0 { r#""EUR/USD""#.to_owned() } else { known.to_owned() }
     }
 
     fn price(&mut self) -> String {
         let digits = |writer: &mut Self, most: usize| {
             let count = writer.0.usize(1..=most);
-            (0..count)
-                .map(|_| char::from(b'0' + writer.0.u8(0..10)))
-                .collect::<String>()
+            (0..count).map(|_| char::from(b'0' + writer.0.u8(0..10))).collect::<String>()
         };
         let plain = match self.0.u8(0..10) {
             0..4 => format!("{}.{:05}", self.0.u8(0..3), self.0.u32(0..100_000)),
@@ -430,16 +369,8 @@ impl Writer {
                 ])
                 .to_owned(),
         };
-        let plain = if self.0.u8(0..8) == 0 {
-            format!("-{plain}")
-        } else {
-            plain
-        };
-        if self.0.u8(0..6) == 0 && !plain.contains('"') {
-            format!("\"{plain}\"")
-        } else {
-            plain
-        }
+        let plain = if self.0.u8(0..8) == 0 { format!("-{plain}") } else { plain };
+        if self.0.u8(0..6) == 0 && !plain.contains('"') { format!("\"{plain}\"") } else { plain }
     }
 
     fn integer(&mut self) -> String {
@@ -524,14 +455,10 @@ impl Writer {
         match self.0.u8(0..if depth == 0 { 4 } else { 7 }) {
             0 => self.text(),
             1 => self.price(),
-            2 => self
-                .one_of(&["true", "false", "null", "nul", "tru", "True"])
-                .to_owned(),
+            2 => self.one_of(&["true", "false", "null", "nul", "tru", "True"]).to_owned(),
             3 => self.integer(),
             4 => {
-                let inside: Vec<_> = (0..self.0.u8(0..4))
-                    .map(|_| self.value(depth - 1))
-                    .collect();
+                let inside: Vec<_> = (0..self.0.u8(0..4)).map(|_| self.value(depth - 1)).collect();
                 format!("[{}]", inside.join(self.one_of(&[",", ", ", " , "])))
             }
             _ => {
@@ -548,15 +475,9 @@ impl Writer {
 /// Whatever a publisher writes, and whatever damage it takes on the way.
 #[test]
 fn ticks_decode_as_other_readers_read_them() {
-    let seed = std::env::var("SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or(3);
+    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(3);
     println!("SEED={seed}");
-    let rounds = std::env::var("ROUNDS")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(40_000);
+    let rounds = std::env::var("ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(40_000);
     let mut writer = Writer(fastrand::Rng::with_seed(seed));
     let mut bench = Bench::new("ticks").subject("market.SUBJ.tick");
     let (mut accepted, mut refused) = (0_u64, 0_u64);
@@ -569,11 +490,8 @@ fn ticks_decode_as_other_readers_read_them() {
                 }
             }
             if !payload.is_empty() {
-                let counter = if agree(&mut bench, &payload) {
-                    &mut accepted
-                } else {
-                    &mut refused
-                };
+                let counter =
+                    if agree(&mut bench, &payload) { &mut accepted } else { &mut refused };
                 *counter += 1;
             }
         }

@@ -19,9 +19,7 @@ fn the_test_vectors_of_the_documentation_hold() {
     let mut vectors = 0;
     let mut lines = page.lines();
     while let Some(line) = lines.next() {
-        let Some(message) = line
-            .strip_prefix("message   `")
-            .and_then(|l| l.strip_suffix('`'))
+        let Some(message) = line.strip_prefix("message   `").and_then(|l| l.strip_suffix('`'))
         else {
             continue;
         };
@@ -90,8 +88,7 @@ fn the_same_values_written_otherwise_are_the_same_event() {
         TICK.replace('{', r#"{"volume":0,"#),
         TICK.replace("quote", "trade"),
         // Moved from one text to its neighbour.
-        TICK.replace("polygon_websocket", "polygon_websocke")
-            .replace("quote", "tquote"),
+        TICK.replace("polygon_websocket", "polygon_websocke").replace("quote", "tquote"),
     ] {
         assert_ne!(id(&mut bench, &different), expected, "{different}");
     }
@@ -104,22 +101,12 @@ fn headers_carry_the_id_of_the_publisher() {
     for (headers, expected) in [
         (vec![(&b"event-id"[..], Some(&b"42"[..]))], 42),
         (vec![(b"Event-Id", Some(b"18446744073709551615"))], u64::MAX),
-        (
-            vec![(b"event-id", Some(b"18446744073709551616"))],
-            xxh3_64(b"18446744073709551616"),
-        ),
+        (vec![(b"event-id", Some(b"18446744073709551616"))], xxh3_64(b"18446744073709551616")),
         (vec![(b"event-id", Some(b"0007"))], 7),
         (vec![(b"event-id", Some(b"-1"))], xxh3_64(b"-1")),
         (vec![(b"event-id", Some(b"abc"))], xxh3_64(b"abc")),
         (vec![(b"event-id", Some(b"\xff"))], xxh3_64(b"\xff")),
-        (
-            vec![
-                (b"event-id", Some(b"1")),
-                (b"x", Some(b"9")),
-                (b"event-id", Some(b"2")),
-            ],
-            2,
-        ),
+        (vec![(b"event-id", Some(b"1")), (b"x", Some(b"9")), (b"event-id", Some(b"2"))], 2),
         (vec![(b"event-id", Some(b""))], computed),
         (vec![(b"event-id", None)], computed),
         (vec![(b"Nats-Msg-Id", Some(b"5"))], computed),
@@ -139,10 +126,7 @@ fn version_grows_with_time_and_at_equal_times_with_the_position() {
     assert_eq!(version(0, 5), 5);
     assert_eq!(version(-1, 5), 5);
     assert_eq!(version(1, 5), (1 << 22) + 5);
-    assert_eq!(
-        version(1_706_198_400_123, (1 << 22) + 5),
-        (1_706_198_400_123 << 22) + 5
-    );
+    assert_eq!(version(1_706_198_400_123, (1 << 22) + 5), (1_706_198_400_123 << 22) + 5);
     assert_eq!(version(i64::MAX, u64::MAX), u64::MAX);
     assert!(version(2, 0) > version(1, u64::MAX));
 }

@@ -11,9 +11,7 @@ fn expect(bench: &mut Bench, payload: &str, want: &[(&str, &str)]) {
     assert_eq!(row.remove("version").as_deref(), Some("20971527"));
     row.remove("event_id");
     row.retain(|_, value| value != "NULL" && !value.is_empty());
-    let want = want
-        .iter()
-        .map(|(column, value)| ((*column).to_owned(), (*value).to_owned()));
+    let want = want.iter().map(|(column, value)| ((*column).to_owned(), (*value).to_owned()));
     assert_eq!(row, want.collect(), "{payload}");
 }
 
@@ -270,14 +268,8 @@ fn of_duplicate_keys_the_last_wins() {
     let row = bench.row(
         r#"{"data":{"date":"2024-01-25","value":1,"series_id":"X"},"data":{"date":"2024-01-26","value":2},"data":{"date":"2024-01-27"}}"#,
     );
-    assert_eq!(
-        (&*row["date"], &*row["value"], &*row["series_id"]),
-        ("2024-01-27", "NULL", "")
-    );
-    assert_eq!(
-        bench.row(r#"{"data":5,"data":{"date":"2024-01-27"}}"#)["date"],
-        "2024-01-27"
-    );
+    assert_eq!((&*row["date"], &*row["value"], &*row["series_id"]), ("2024-01-27", "NULL", ""));
+    assert_eq!(bench.row(r#"{"data":5,"data":{"date":"2024-01-27"}}"#)["date"], "2024-01-27");
 }
 
 /// The bytes `,"timestamp":` stand third in both messages, once in `metadata` and once in `data`.
@@ -294,14 +286,8 @@ fn a_learned_key_means_something_else_in_another_object() {
 fn symbol_and_timeframe_come_from_the_subject_when_the_body_has_none() {
     let mut ticks = Bench::new("ticks").subject("market.EURUSD.tick");
     assert_eq!(ticks.row(r#"{"bid":1,"ask":2,"t":0}"#)["symbol"], "EURUSD");
-    assert_eq!(
-        ticks.row(r#"{"bid":1,"ask":2,"t":0,"symbol":null}"#)["symbol"],
-        "EURUSD"
-    );
-    assert_eq!(
-        ticks.row(r#"{"bid":1,"ask":2,"t":0,"pair":"eur-usd"}"#)["symbol"],
-        "eur-usd"
-    );
+    assert_eq!(ticks.row(r#"{"bid":1,"ask":2,"t":0,"symbol":null}"#)["symbol"], "EURUSD");
+    assert_eq!(ticks.row(r#"{"bid":1,"ask":2,"t":0,"pair":"eur-usd"}"#)["symbol"], "eur-usd");
     let mut bars = Bench::new("aggregates").subject("bars.EURUSD.1w");
     let row = bars.row(r#"{"t":0,"o":1,"h":1,"l":1,"c":1}"#);
     assert_eq!((&*row["symbol"], &*row["timeframe"]), ("EURUSD", "1w"));
@@ -315,10 +301,7 @@ fn texts_are_unescaped_and_keys_too() {
         r#""t":"17061984\u00300123","source":"\n\u0000"}"#
     ));
     assert_eq!(row["symbol"], "EUR/USD 😀 \"\\ é");
-    assert_eq!(
-        (&*row["bid"], &*row["timestamp"]),
-        ("1.50000000", "1706198400123")
-    );
+    assert_eq!((&*row["bid"], &*row["timestamp"]), ("1.50000000", "1706198400123"));
     assert_eq!(row["source"], "\n\0");
 }
 
@@ -348,15 +331,9 @@ fn numbers_may_be_texts_and_whole_numbers_may_be_written_as_decimals() {
         r#"{"symbol":"A","bid":"1.09551","ask":"-1e-5","t":"1706198400123","exchange":1e3,"volume":"1.5E3"}"#,
     );
     assert_eq!((&*row["bid"], &*row["ask"]), ("1.09551000", "-0.00001000"));
-    assert_eq!(
-        (&*row["exchange"], &*row["volume"]),
-        ("1000", "1500.00000000")
-    );
+    assert_eq!((&*row["exchange"], &*row["volume"]), ("1000", "1500.00000000"));
     let row = bench.row(r#"{"symbol":"A","bid":1,"ask":2,"t":1.7e12,"exchange":"48.0"}"#);
-    assert_eq!(
-        (&*row["exchange"], &*row["timestamp"]),
-        ("48", "1700000000000")
-    );
+    assert_eq!((&*row["exchange"], &*row["timestamp"]), ("48", "1700000000000"));
 }
 
 #[test]
@@ -374,9 +351,7 @@ fn excess_digits_are_rounded_half_to_even() {
         ("\"0.000000025\"", "0.00000002"),
         ("25e-9", "0.00000002"),
     ] {
-        let row = bench.row(&format!(
-            r#"{{"symbol":"A","bid":{written},"ask":1,"t":0}}"#
-        ));
+        let row = bench.row(&format!(r#"{{"symbol":"A","bid":{written},"ask":1,"t":0}}"#));
         assert_eq!(row["bid"], stored, "{written}");
     }
 }
@@ -384,13 +359,9 @@ fn excess_digits_are_rounded_half_to_even() {
 #[test]
 fn is_complete_may_be_a_boolean() {
     let mut bench = Bench::new("aggregates");
-    for (written, stored) in [
-        ("true", "1"),
-        ("false", "0"),
-        ("1", "1"),
-        ("0", "0"),
-        ("null", "NULL"),
-    ] {
+    for (written, stored) in
+        [("true", "1"), ("false", "0"), ("1", "1"), ("0", "0"), ("null", "NULL")]
+    {
         let payload = format!(
             r#"{{"symbol":"A","timeframe":"1s","t":0,"o":1,"h":1,"l":1,"c":1,"is_complete":{written}}}"#
         );

@@ -25,10 +25,7 @@ fn refused(reason: Reason, payloads: &[&str]) {
 #[track_caller]
 fn refused_fields(reason: Reason, fields: &[&str]) {
     let payloads: Vec<_> = fields.iter().map(|field| tick(field)).collect();
-    refused(
-        reason,
-        &payloads.iter().map(String::as_str).collect::<Vec<_>>(),
-    );
+    refused(reason, &payloads.iter().map(String::as_str).collect::<Vec<_>>());
 }
 
 #[test]
@@ -37,10 +34,7 @@ fn truncated_json() {
     for length in 1..whole.len() {
         refused(Reason::Truncated, &[&whole[..length]]);
     }
-    refused(
-        Reason::Truncated,
-        &[" ", "{", r#"{"symbol":nul"#, r#"{"bid":1."#, r#"{"bid":-"#],
-    );
+    refused(Reason::Truncated, &[" ", "{", r#"{"symbol":nul"#, r#"{"bid":1."#, r#"{"bid":-"#]);
 }
 
 #[test]
@@ -101,14 +95,8 @@ fn broken_json() {
 
 #[test]
 fn something_other_than_one_object() {
-    refused(
-        Reason::TrailingBytes,
-        &["{} x", "{}{}", "{}\0", "{}]", "{},", "{}\n\n1"],
-    );
-    refused(
-        Reason::NotAnObject,
-        &["[]", "[1,2", "\"text\"", "1", "null", " true", "-1"],
-    );
+    refused(Reason::TrailingBytes, &["{} x", "{}{}", "{}\0", "{}]", "{},", "{}\n\n1"]);
+    refused(Reason::NotAnObject, &["[]", "[1,2", "\"text\"", "1", "null", " true", "-1"]);
 }
 
 #[test]
@@ -140,21 +128,11 @@ fn required_fields_that_are_missing_or_empty() {
     );
     refused_fields(
         Reason::MissingField,
-        &[
-            r#""symbol":null"#,
-            r#""bid":null"#,
-            r#""ask":null"#,
-            r#""timestamp_ms":null"#,
-        ],
+        &[r#""symbol":null"#, r#""bid":null"#, r#""ask":null"#, r#""timestamp_ms":null"#],
     );
     refused_fields(
         Reason::EmptyField,
-        &[
-            r#""symbol":"""#,
-            r#""bid":"""#,
-            r#""ask":"""#,
-            r#""timestamp_ms":"""#,
-        ],
+        &[r#""symbol":"""#, r#""bid":"""#, r#""ask":"""#, r#""timestamp_ms":"""#],
     );
 }
 
@@ -245,22 +223,16 @@ fn times_that_are_none_or_out_of_range() {
 #[test]
 fn the_largest_values_pass() {
     let mut bench = Bench::new("ticks");
-    let row = bench.row(&tick(
-        r#""bid":9999999999.99999999,"ask":"-9999999999.999999994""#,
-    ));
+    let row = bench.row(&tick(r#""bid":9999999999.99999999,"ask":"-9999999999.999999994""#));
     assert_eq!(row["bid"], "9999999999.99999999");
     assert_eq!(row["ask"], "-9999999999.99999999");
     for exchange in ["2147483647", "-2147483648"] {
-        assert_eq!(
-            bench.row(&tick(&format!(r#""exchange":{exchange}"#)))["exchange"],
-            exchange
-        );
+        assert_eq!(bench.row(&tick(&format!(r#""exchange":{exchange}"#)))["exchange"], exchange);
     }
     let mut bench = Bench::new("external_fred_economic");
     let nines = "9".repeat(30);
-    let row = bench.row(&format!(
-        r#"{{"data":{{"date":"2024-01-01","value":-{nines}.99999999}}}}"#
-    ));
+    let row =
+        bench.row(&format!(r#"{{"data":{{"date":"2024-01-01","value":-{nines}.99999999}}}}"#));
     assert_eq!(row["value"], format!("-{nines}.99999999"));
     let zeros = "0".repeat(30);
     let beyond = format!(r#"{{"data":{{"date":"2024-01-01","value":1{zeros}}}}}"#);
@@ -277,18 +249,9 @@ fn the_time_range_of_live_data_ends_a_day_from_now_and_that_of_series_in_2199() 
     assert_eq!(ticks.row(&at(0))["timestamp"], "0");
     let mut series = Bench::new("external_fred_economic");
     let dated = |date: &str| format!(r#"{{"data":{{"date":"{date}"}}}}"#);
-    assert_eq!(
-        series.row(&dated("1900-01-01"))["event_time"],
-        "-2208988800000"
-    );
-    assert_eq!(
-        series.row(&dated("2199-12-31T23:59:59.999"))["event_time"],
-        "7258118399999"
-    );
-    assert_eq!(
-        series.reason(dated("1899-12-31T23:59:59.999")),
-        Reason::TimeOutOfRange
-    );
+    assert_eq!(series.row(&dated("1900-01-01"))["event_time"], "-2208988800000");
+    assert_eq!(series.row(&dated("2199-12-31T23:59:59.999"))["event_time"], "7258118399999");
+    assert_eq!(series.reason(dated("1899-12-31T23:59:59.999")), Reason::TimeOutOfRange);
     assert_eq!(series.reason(dated("2200-01-01")), Reason::TimeOutOfRange);
 }
 
@@ -302,10 +265,7 @@ fn the_end_of_an_open_candle_may_lie_ahead() {
             r#"{{"symbol":"A","timeframe":"1w","t":{NOW_MS},"o":1,"h":1,"l":1,"c":1,"end_time":"{end}"}}"#
         )
     };
-    assert_eq!(
-        bench.row(&candle("2024-02-08"))["end_time"],
-        "1707350400000"
-    );
+    assert_eq!(bench.row(&candle("2024-02-08"))["end_time"], "1707350400000");
     assert_eq!(bench.reason(candle("2300-01-01")), Reason::TimeOutOfRange);
 }
 
@@ -316,10 +276,7 @@ fn timeframes_are_a_closed_list() {
     };
     let mut bench = Bench::new("aggregates");
     for known in crate::catalog::TIMEFRAMES {
-        assert_eq!(
-            &bench.row(&candle(&format!("{known:?}")))["timeframe"],
-            known
-        );
+        assert_eq!(&bench.row(&candle(&format!("{known:?}")))["timeframe"], known);
     }
     for (written, reason) in [
         (r#""2m""#, Reason::UnknownTimeframe),
@@ -332,10 +289,7 @@ fn timeframes_are_a_closed_list() {
         assert_eq!(bench.reason(candle(written)), reason, "{written}");
     }
     let mut from_subject = Bench::new("aggregates").subject("market.EURUSD.7m");
-    assert_eq!(
-        from_subject.reason(candle("null")),
-        Reason::UnknownTimeframe
-    );
+    assert_eq!(from_subject.reason(candle("null")), Reason::UnknownTimeframe);
     assert_eq!(from_subject.row(&candle(r#""5m""#))["timeframe"], "5m");
 }
 
@@ -345,20 +299,14 @@ fn an_envelope_without_data_is_refused() {
     let metadata = r#""metadata":{"timestamp":"2024-01-25T16:00:00Z"}"#;
     for (payload, reason) in [
         (format!("{{{metadata}}}"), Reason::MissingField),
-        (
-            format!(r#"{{"data":null,{metadata}}}"#),
-            Reason::MissingField,
-        ),
+        (format!(r#"{{"data":null,{metadata}}}"#), Reason::MissingField),
         (format!(r#"{{"data":"x",{metadata}}}"#), Reason::WrongType),
         (r#"{"data":{},"metadata":5}"#.to_owned(), Reason::WrongType),
         (r#"{"data":{}}"#.to_owned(), Reason::MissingField),
     ] {
         assert_eq!(bench.reason(&payload), reason, "{payload}");
     }
-    assert_eq!(
-        bench.row(&format!(r#"{{"data":{{}},{metadata}}}"#))["price"],
-        "NULL"
-    );
+    assert_eq!(bench.row(&format!(r#"{{"data":{{}},{metadata}}}"#))["price"], "NULL");
 }
 
 #[test]
@@ -372,11 +320,7 @@ fn calendar_times_that_are_none() {
         (r#"{"date":"","time":"10:00"}"#, Reason::EmptyField),
         (r#"{"date":"2024-01-25","time":10}"#, Reason::BadTime),
     ] {
-        assert_eq!(
-            bench.reason(format!(r#"{{"data":{data}}}"#)),
-            reason,
-            "{data}"
-        );
+        assert_eq!(bench.reason(format!(r#"{{"data":{data}}}"#)), reason, "{data}");
     }
     let row = bench.row(r#"{"data":{"date":"2024-01-25","time":""}}"#);
     assert_eq!(row["event_time"], "1706140800000");
@@ -385,21 +329,10 @@ fn calendar_times_that_are_none() {
 #[test]
 fn bytes_that_are_not_utf8() {
     let mut bench = Bench::new("ticks");
-    for bad in [
-        &b"\xff"[..],
-        b"\xc3",
-        b"\xed\xa0\x80",
-        b"\xc0\xaf",
-        b"\xf5\x80\x80\x80",
-    ] {
+    for bad in [&b"\xff"[..], b"\xc3", b"\xed\xa0\x80", b"\xc0\xaf", b"\xf5\x80\x80\x80"] {
         let symbol = [br#"{"symbol":"A"#, bad, br#"","bid":1,"ask":2,"t":0}"#].concat();
         assert_eq!(bench.reason(symbol), Reason::InvalidUtf8);
-        let unknown = [
-            br#"{"symbol":"A","bid":1,"ask":2,"t":0,"x1":""#,
-            bad,
-            br#""}"#,
-        ]
-        .concat();
+        let unknown = [br#"{"symbol":"A","bid":1,"ask":2,"t":0,"x1":""#, bad, br#""}"#].concat();
         assert_eq!(bench.reason(unknown), Reason::InvalidUtf8);
     }
 }
@@ -409,18 +342,11 @@ fn bytes_that_are_not_utf8() {
 fn nesting_has_a_limit() {
     let mut bench = Bench::new("ticks");
     let nested = |levels: usize, open: &str, close: &str| {
-        tick(&format!(
-            r#""o":{}1{}"#,
-            open.repeat(levels),
-            close.repeat(levels)
-        ))
+        tick(&format!(r#""o":{}1{}"#, open.repeat(levels), close.repeat(levels)))
     };
     for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
         bench.row(&nested(MAX_DEPTH - 1, open, close));
-        assert_eq!(
-            bench.reason(nested(MAX_DEPTH, open, close)),
-            Reason::TooDeep
-        );
+        assert_eq!(bench.reason(nested(MAX_DEPTH, open, close)), Reason::TooDeep);
         assert_eq!(bench.reason(nested(10_000, open, close)), Reason::TooDeep);
         assert_eq!(
             bench.reason(tick(&open.repeat(100_000).replacen(open, r#""o":["#, 1))),
@@ -433,9 +359,7 @@ fn nesting_has_a_limit() {
 fn twenty_megabytes_of_garbage() {
     let mut bench = Bench::new("ticks");
     let mut random = fastrand::Rng::with_seed(20);
-    let garbage: Vec<u8> = std::iter::repeat_with(|| random.u8(..))
-        .take(20_000_000)
-        .collect();
+    let garbage: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(20_000_000).collect();
     assert_eq!(bench.reason(&garbage), Reason::InvalidUtf8);
     assert_eq!(bench.reason(vec![b'x'; 20_000_000]), Reason::NotJson);
     let long = tick(&format!(r#""o":"{}""#, "x".repeat(20_000_000)));
@@ -445,12 +369,7 @@ fn twenty_megabytes_of_garbage() {
 
 #[test]
 fn the_sentence_names_field_value_and_remedy() {
-    let sentence = |payload: &str| {
-        Bench::new("ticks")
-            .decode(payload.as_bytes())
-            .unwrap_err()
-            .1
-    };
+    let sentence = |payload: &str| Bench::new("ticks").decode(payload.as_bytes()).unwrap_err().1;
     assert_eq!(
         sentence(&tick(r#""bid":"abc""#)),
         r#"field `bid` (from bid|b): "abc" is not a number; right would be 1.5 or "1.5""#

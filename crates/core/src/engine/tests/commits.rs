@@ -26,9 +26,7 @@ fn a_chunk_is_freed_and_committed_when_the_rows_of_all_its_tables_are_durable() 
     let mut scene = Scene::usual();
     scene.fetch(LANE, 10, &[(JANUARY, 8), (GRAVE, 2)]);
     let said = scene.wait(30);
-    let [ticks, letters] = sent(&said)[..] else {
-        panic!("{said:?}")
-    };
+    let [ticks, letters] = sent(&said)[..] else { panic!("{said:?}") };
     assert_eq!(scene.durable(ticks), [Output::Forget { batch: ticks }]);
     assert_eq!(committed(&scene.durable(letters)), [(LANE, Position(10))]);
 }
@@ -36,24 +34,15 @@ fn a_chunk_is_freed_and_committed_when_the_rows_of_all_its_tables_are_durable() 
 #[test]
 fn one_commit_is_under_way_and_the_next_names_the_newest_positions() {
     let mut scene = Scene::usual();
-    let candles = Shelf {
-        table: CANDLES,
-        partition: Partition(1),
-    };
+    let candles = Shelf { table: CANDLES, partition: Partition(1) };
     assert_eq!(committed(&scene.fetch(LANE, 1, &[])), [(LANE, Position(1))]);
     scene.fetch(LANE, 2, &[]);
     scene.fetch(OTHER, 5, &[]);
     scene.wait(500);
-    assert_eq!(
-        scene.fetch(OTHER, 6, &[]),
-        [Output::Free { chunk: ChunkId(4) }]
-    );
+    assert_eq!(scene.fetch(OTHER, 6, &[]), [Output::Free { chunk: ChunkId(4) }]);
     scene.fetch(OTHER, 9, &[(candles, 1)]);
     let said = scene.tell(Input::Committed);
-    assert_eq!(
-        committed(&said),
-        [(LANE, Position(2)), (OTHER, Position(6))]
-    );
+    assert_eq!(committed(&said), [(LANE, Position(2)), (OTHER, Position(6))]);
 }
 
 #[test]
@@ -62,10 +51,7 @@ fn commits_are_an_interval_apart() {
     scene.fetch(LANE, 1, &[]);
     scene.tell(Input::Committed);
     scene.fetch(LANE, 2, &[]);
-    assert_eq!(
-        scene.engine.next_wake(),
-        Some(Moment(Duration::from_millis(100)))
-    );
+    assert_eq!(scene.engine.next_wake(), Some(Moment(Duration::from_millis(100))));
     assert_eq!(scene.wait(99), []);
     assert_eq!(committed(&scene.wait(1)), [(LANE, Position(2))]);
 }

@@ -10,20 +10,14 @@ fn a_batch_is_retried_for_ever_with_growing_waits() {
     assert_eq!(attempt, 1);
     let mut waits = Vec::new();
     for attempt in 2..=200 {
-        let said = scene.tell(Input::Failed {
-            batch,
-            failure: Failure::Connect(String::new()),
-        });
+        let said = scene.tell(Input::Failed { batch, failure: Failure::Connect(String::new()) });
         assert_eq!(said, []);
         let before = scene.now;
         assert_eq!(scene.wait_for_send(), (batch, attempt));
         waits.push(scene.now.since(before));
     }
     let second = Duration::from_secs(1);
-    assert!(
-        waits[0] <= second && waits[1] <= 2 * second && waits[2] <= 4 * second,
-        "{waits:?}"
-    );
+    assert!(waits[0] <= second && waits[1] <= 2 * second && waits[2] <= 4 * second, "{waits:?}");
     assert!(waits.iter().all(|wait| *wait <= 32 * second));
     assert!(waits.iter().any(|wait| *wait > 28 * second));
     assert_eq!(committed(&scene.durable(batch)), [(LANE, Position(10))]);
@@ -38,47 +32,23 @@ fn a_table_that_cannot_be_written_pauses_its_lanes_only_and_resumes_by_itself() 
     assert_eq!(
         scene.fail(batch, 60),
         [
-            Output::TablePaused {
-                table: TICKS,
-                failure: refused(60)
-            },
+            Output::TablePaused { table: TICKS, failure: refused(60) },
             Output::Pause { lanes: vec![LANE] }
         ]
     );
-    assert_eq!(
-        scene.engine.snapshot().tables_paused[0].failure,
-        refused(60)
-    );
-    scene.fetch(
-        OTHER,
-        10,
-        &[(
-            Shelf {
-                table: CANDLES,
-                partition: Partition(1),
-            },
-            1,
-        )],
-    );
+    assert_eq!(scene.engine.snapshot().tables_paused[0].failure, refused(60));
+    scene.fetch(OTHER, 10, &[(Shelf { table: CANDLES, partition: Partition(1) }, 1)]);
     let candles = loop {
         let (sent, _) = scene.wait_for_send();
         if sent != batch {
             break sent;
         }
-        assert_eq!(
-            scene.fail(batch, 516),
-            [],
-            "told once; the new reason is in the snapshot"
-        );
+        assert_eq!(scene.fail(batch, 516), [], "told once; the new reason is in the snapshot");
     };
     assert_eq!(committed(&scene.durable(candles)), [(OTHER, Position(10))]);
     scene.tell(Input::Committed);
     if scene.engine.snapshot().batches_in_flight == 0 {
-        assert_eq!(
-            scene.wait_for_send().0,
-            batch,
-            "nothing else of the table is sent"
-        );
+        assert_eq!(scene.wait_for_send().0, batch, "nothing else of the table is sent");
     }
     let said = scene.durable(batch);
     assert!(said.contains(&Output::TableResumed { table: TICKS }));
@@ -96,10 +66,7 @@ fn a_reason_nobody_foresaw_is_retried_five_times_and_then_pauses_the_table() {
     }
     let batch = scene.wait_for_send().0;
     let said = scene.fail(batch, 1_001);
-    assert!(said.contains(&Output::TablePaused {
-        table: TICKS,
-        failure: refused(1_001)
-    }));
+    assert!(said.contains(&Output::TablePaused { table: TICKS, failure: refused(1_001) }));
 }
 
 #[test]
@@ -108,14 +75,7 @@ fn a_batch_too_large_for_the_servers_memory_is_halved_after_a_wait() {
     scene.fetch(LANE, 10, &[(JANUARY, 3)]);
     let batch = scene.wait_for_send().0;
     let said = scene.fail(batch, 241);
-    let [
-        Output::Split {
-            at: 1, left, right, ..
-        },
-    ] = said[..]
-    else {
-        panic!("{said:?}")
-    };
+    let [Output::Split { at: 1, left, right, .. }] = said[..] else { panic!("{said:?}") };
     assert_eq!(scene.wait_for_send(), (left, 2));
     assert_eq!(scene.fail(left, 241), [], "one row cannot be halved");
     assert_eq!(scene.wait_for_send(), (left, 3));
@@ -129,13 +89,7 @@ fn a_dead_letter_that_is_refused_is_never_buried_again() {
     scene.fetch(LANE, 10, &[(GRAVE, 1)]);
     let mut batch = scene.wait_for_send().0;
     let said = scene.fail(batch, 469);
-    assert_eq!(
-        said,
-        [Output::TablePaused {
-            table: LETTERS,
-            failure: refused(469)
-        }]
-    );
+    assert_eq!(said, [Output::TablePaused { table: LETTERS, failure: refused(469) }]);
     for _ in 0..20 {
         let again = scene.wait_for_send().0;
         assert_eq!(again, batch);

@@ -18,15 +18,8 @@ fn search(scene: &mut Scene, rows: u32, bad: &[u32]) -> (u32, u32) {
                     ranges.entry(batch).or_insert(0..rows);
                     wanted = Some(batch);
                 }
-                Output::Split {
-                    batch,
-                    at,
-                    left,
-                    right,
-                } => {
-                    let range = ranges
-                        .remove(&batch)
-                        .expect("a batch that is split is known");
+                Output::Split { batch, at, left, right } => {
+                    let range = ranges.remove(&batch).expect("a batch that is split is known");
                     ranges.insert(left, range.start..range.start + at);
                     ranges.insert(right, range.start + at..range.end);
                 }
@@ -36,16 +29,9 @@ fn search(scene: &mut Scene, rows: u32, bad: &[u32]) -> (u32, u32) {
         }
         for batch in graves {
             let range = &ranges[&batch];
-            assert!(
-                range.len() == 1 && bad.contains(&range.start),
-                "{range:?} is buried"
-            );
+            assert!(range.len() == 1 && bad.contains(&range.start), "{range:?} is buried");
             buried += 1;
-            let part = Part {
-                shelf: GRAVE,
-                rows: 1,
-                bytes: 50,
-            };
+            let part = Part { shelf: GRAVE, rows: 1, bytes: 50 };
             let more = scene.tell(Input::Buried { batch, part });
             wanted = wanted.or(sent(&more).first().copied());
         }
@@ -53,20 +39,13 @@ fn search(scene: &mut Scene, rows: u32, bad: &[u32]) -> (u32, u32) {
             if scene.engine.snapshot().rows == u64::from(buried) {
                 return (inserts, buried);
             }
-            scene.now = scene
-                .engine
-                .next_wake()
-                .expect("rows are left, so something is due");
+            scene.now = scene.engine.next_wake().expect("rows are left, so something is due");
             said = scene.tell(Input::Tick);
             continue;
         };
         inserts += 1;
         let is_bad = bad.iter().any(|row| ranges[&batch].contains(row));
-        said = if is_bad {
-            scene.fail(batch, 469)
-        } else {
-            scene.durable(batch)
-        };
+        said = if is_bad { scene.fail(batch, 469) } else { scene.durable(batch) };
     }
 }
 
@@ -77,21 +56,11 @@ fn one_bad_row_among_a_hundred_thousand_is_found_in_35_inserts_and_buried_alone(
         let (inserts, buried) = search(&mut scene, 100_000, &[bad]);
         assert_eq!(buried, 1);
         assert!(inserts <= 34, "2·log₂(100,000) + 1 = 34.2, not {inserts}");
-        assert_eq!(
-            scene.engine.snapshot().open_chunks,
-            1,
-            "the letter is not durable yet"
-        );
+        assert_eq!(scene.engine.snapshot().open_chunks, 1, "the letter is not durable yet");
         let letter = scene.wait_for_send().0;
-        assert_eq!(
-            committed(&scene.durable(letter)),
-            [(LANE, Position(100_000))]
-        );
+        assert_eq!(committed(&scene.durable(letter)), [(LANE, Position(100_000))]);
         let snapshot = scene.engine.snapshot();
-        assert_eq!(
-            (snapshot.rows, snapshot.bytes, snapshot.open_chunks),
-            (0, 0, 0)
-        );
+        assert_eq!((snapshot.rows, snapshot.bytes, snapshot.open_chunks), (0, 0, 0));
     }
 }
 

@@ -16,9 +16,8 @@ impl World {
             return;
         }
         let able = |instance: &Instance| instance.is_up && instance.stopping.is_none();
-        let able: Vec<_> = (0..self.instances.len())
-            .filter(|who| able(&self.instances[*who]))
-            .collect();
+        let able: Vec<_> =
+            (0..self.instances.len()).filter(|who| able(&self.instances[*who])).collect();
         let Some(who) = self.rng.choice(able) else {
             self.later(50 * MILLISECOND, Event::Assign { log });
             return;
@@ -41,14 +40,7 @@ impl World {
         instance.lanes.insert(id, lane);
         self.counts.assigned_while_full += u64::from(instance.engine.snapshot().is_full);
         let table = self.logs[log].table;
-        self.tell(
-            who,
-            Input::Assigned {
-                lane: id,
-                start: Position(start),
-                table,
-            },
-        );
+        self.tell(who, Input::Assigned { lane: id, start: Position(start), table });
     }
 
     /// One fetch: a chunk for each lane that has records and is not paused.
@@ -97,14 +89,8 @@ impl World {
         let chunk = receipt.chunk();
         assert_eq!(receipt.lane(), id);
         self.counts.empty_chunks += u64::from(records.is_empty());
-        let entry = Chunk {
-            bytes,
-            rows_left: records.len(),
-        };
-        assert!(
-            instance.chunks.insert(chunk, entry).is_none(),
-            "chunk {chunk} twice"
-        );
+        let entry = Chunk { bytes, rows_left: records.len() };
+        assert!(instance.chunks.insert(chunk, entry).is_none(), "chunk {chunk} twice");
         instance.bytes += bytes;
         let log_index = lane.log;
         lane.chunks.push_back((chunk, next));
@@ -115,16 +101,7 @@ impl World {
                 Kind::Unreadable => instance.letters(),
             };
             let (index, kind) = (first + offset, record.kind);
-            instance.put(
-                shelf,
-                Row {
-                    log: log_index,
-                    index,
-                    chunk,
-                    kind,
-                    buried: false,
-                },
-            );
+            instance.put(shelf, Row { log: log_index, index, chunk, kind, buried: false });
             *parts.entry(shelf).or_default() += 1;
         }
         instance.advance();
@@ -132,13 +109,7 @@ impl World {
         instance.fetch.rows += rows;
         instance.fetch.bytes += bytes + 2 * ROW_BYTES * rows;
         instance.largest_fetch = instance.largest_fetch.max(instance.fetch);
-        self.tell(
-            who,
-            Input::Decoded {
-                receipt,
-                parts: Instance::parts(&parts),
-            },
-        );
+        self.tell(who, Input::Decoded { receipt, parts: Instance::parts(&parts) });
     }
 
     pub(super) fn bury(&mut self, who: usize, batch: BatchId) {
@@ -149,18 +120,8 @@ impl World {
             batch.rows[0]
         });
         if let Some(row) = row {
-            instance.put(
-                shelf,
-                Row {
-                    buried: true,
-                    ..row
-                },
-            );
-            let part = Part {
-                shelf,
-                rows: 1,
-                bytes: ROW_BYTES,
-            };
+            instance.put(shelf, Row { buried: true, ..row });
+            let part = Part { shelf, rows: 1, bytes: ROW_BYTES };
             self.tell(who, Input::Buried { batch, part });
         }
     }
@@ -173,9 +134,7 @@ impl World {
         shelf: Shelf,
         rows: &[Row],
     ) {
-        let answer = self
-            .server
-            .insert(shelf.table, rows, self.now, &mut self.rng);
+        let answer = self.server.insert(shelf.table, rows, self.now, &mut self.rng);
         if answer.happened {
             for row in rows {
                 let record = &mut self.logs[row.log].records[row.index];
@@ -191,10 +150,7 @@ impl World {
             return;
         }
         let instance = &mut self.instances[who];
-        let batch = instance
-            .batches
-            .get_mut(&id)
-            .expect("a batch in flight is known");
+        let batch = instance.batches.get_mut(&id).expect("a batch in flight is known");
         batch.in_flight = false;
         instance.bytes -= ROW_BYTES * rows.len() as u64;
         let root = batch.root;
@@ -239,17 +195,10 @@ impl World {
             return;
         }
         for (id, position) in positions {
-            let lane = instance
-                .lanes
-                .get_mut(id)
-                .expect("a lane that is committed is known");
+            let lane = instance.lanes.get_mut(id).expect("a lane that is committed is known");
             lane.confirmed = position.0;
             let log = &mut self.logs[lane.log];
-            assert!(
-                position.0 > log.committed,
-                "commit of {position} after {}",
-                log.committed
-            );
+            assert!(position.0 > log.committed, "commit of {position} after {}", log.committed);
             log.committed = position.0;
         }
         self.tell(who, Input::Committed);

@@ -51,14 +51,7 @@ pub(super) struct Log {
 
 impl Log {
     pub(super) fn new(table: TableId) -> Self {
-        Self {
-            table,
-            records: Vec::new(),
-            end: 0,
-            committed: 0,
-            owner: None,
-            verified: 0,
-        }
+        Self { table, records: Vec::new(), end: 0, committed: 0, owner: None, verified: 0 }
     }
 
     pub(super) fn produce(&mut self, rng: &mut fastrand::Rng, make: &Make) {
@@ -73,10 +66,7 @@ impl Log {
         };
         self.records.push(Record {
             position,
-            shelf: Shelf {
-                table: self.table,
-                partition,
-            },
+            shelf: Shelf { table: self.table, partition },
             kind,
             bytes: if rng.u32(..4_000) == 0 {
                 make.giant
@@ -91,8 +81,7 @@ impl Log {
 
     /// Index of the first record at or after `position`.
     pub(super) fn index_of(&self, position: u64) -> usize {
-        self.records
-            .partition_point(|record| record.position < position)
+        self.records.partition_point(|record| record.position < position)
     }
 
     /// Everything before `next` is a durable row, or a durable letter when it could not be a row.

@@ -80,10 +80,7 @@ pub(super) struct Fetch {
 
 impl Fetch {
     pub(super) fn max(self, other: Self) -> Self {
-        Self {
-            rows: self.rows.max(other.rows),
-            bytes: self.bytes.max(other.bytes),
-        }
+        Self { rows: self.rows.max(other.rows), bytes: self.bytes.max(other.bytes) }
     }
 }
 
@@ -145,10 +142,7 @@ impl Instance {
     }
 
     pub(super) fn letters(&self) -> Shelf {
-        Shelf {
-            table: self.limits.dead_letters,
-            partition: Partition(202_601),
-        }
+        Shelf { table: self.limits.dead_letters, partition: Partition(202_601) }
     }
 
     pub(super) fn put(&mut self, shelf: Shelf, row: Row) {
@@ -163,38 +157,16 @@ impl Instance {
         let mut rows = self.open.remove(&shelf).unwrap_or_default();
         assert!(!rows.is_empty(), "batch {id} of nothing");
         rng.shuffle(&mut rows);
-        let bad = rows
-            .iter()
-            .filter(|row| row.kind == Kind::Bad && !row.buried)
-            .count();
-        let root = Root {
-            rows: rows.len(),
-            bad,
-            parts: 1,
-            inserts: 0,
-            split_for_memory: false,
-        };
+        let bad = rows.iter().filter(|row| row.kind == Kind::Bad && !row.buried).count();
+        let root = Root { rows: rows.len(), bad, parts: 1, inserts: 0, split_for_memory: false };
         self.roots.insert(id, root);
-        let batch = Batch {
-            shelf,
-            rows,
-            root: id,
-            in_flight: false,
-            sent: 0,
-            is_done: false,
-        };
+        let batch = Batch { shelf, rows, root: id, in_flight: false, sent: 0, is_done: false };
         assert!(self.batches.insert(id, batch).is_none(), "batch {id} twice");
     }
 
     pub(super) fn split(&mut self, id: BatchId, at: u32, halves: [BatchId; 2]) {
-        let mut batch = self
-            .batches
-            .remove(&id)
-            .expect("a batch that is split is known");
-        assert!(
-            !batch.in_flight,
-            "batch {id} is split while its insert is under way"
-        );
+        let mut batch = self.batches.remove(&id).expect("a batch that is split is known");
+        assert!(!batch.in_flight, "batch {id} is split while its insert is under way");
         let at = at as usize;
         assert!(at > 0 && at < batch.rows.len(), "an empty half");
         let right = batch.rows.split_off(at);
@@ -205,10 +177,7 @@ impl Instance {
         let failing = self.failing.remove(&id);
         for (half, rows) in halves.into_iter().zip([batch.rows, right]) {
             let part = Batch { rows, ..batch };
-            assert!(
-                self.batches.insert(half, part).is_none(),
-                "batch {half} twice"
-            );
+            assert!(self.batches.insert(half, part).is_none(), "batch {half} twice");
             if failing {
                 self.failing.insert(half);
             }
@@ -217,28 +186,16 @@ impl Instance {
 
     /// Drops a batch; with the last part of a block its bytes, and the search for bad rows is judged.
     pub(super) fn forget(&mut self, id: BatchId) {
-        let batch = self
-            .batches
-            .remove(&id)
-            .expect("a batch that is forgotten is known");
+        let batch = self.batches.remove(&id).expect("a batch that is forgotten is known");
         assert!(batch.is_done, "batch {id} is forgotten and not durable");
         self.rows -= batch.rows.len() as u64;
         self.buried -= batch.rows.iter().filter(|row| row.buried).count() as u64;
-        let root = self
-            .roots
-            .get_mut(&batch.root)
-            .expect("every batch has a block");
+        let root = self.roots.get_mut(&batch.root).expect("every batch has a block");
         root.parts -= 1;
         if root.parts > 0 {
             return;
         }
-        let Root {
-            rows,
-            bad,
-            inserts,
-            split_for_memory,
-            ..
-        } = *root;
+        let Root { rows, bad, inserts, split_for_memory, .. } = *root;
         self.bytes -= rows as u64 * ROW_BYTES;
         self.roots.remove(&batch.root);
         if !split_for_memory {
@@ -246,19 +203,13 @@ impl Instance {
             let bound = 2.0 * bad as f64 * (rows as f64).log2() + 1.0;
             #[expect(clippy::cast_precision_loss, reason = "small counts")]
             let inserts = inserts as f64;
-            assert!(
-                inserts <= bound.max(1.0),
-                "{inserts} inserts for {bad} bad rows of {rows}"
-            );
+            assert!(inserts <= bound.max(1.0), "{inserts} inserts for {bad} bad rows of {rows}");
         }
     }
 
     /// Rows are known to be durable: their chunks hold less, and fronts may move.
     pub(super) fn settle(&mut self, chunk: ChunkId) {
-        let chunk = self
-            .chunks
-            .get_mut(&chunk)
-            .expect("the chunk of a row is known");
+        let chunk = self.chunks.get_mut(&chunk).expect("the chunk of a row is known");
         chunk.rows_left -= 1;
     }
 
@@ -286,10 +237,7 @@ impl Instance {
     }
 
     pub(super) fn in_flight(&self, of: impl Fn(Shelf) -> bool) -> usize {
-        self.batches
-            .values()
-            .filter(|batch| batch.in_flight && of(batch.shelf))
-            .count()
+        self.batches.values().filter(|batch| batch.in_flight && of(batch.shelf)).count()
     }
 
     /// Lanes wait whenever the buffer is full, whenever they came, unless a table in trouble is what
@@ -301,19 +249,10 @@ impl Instance {
         let buried = self.buried * ROW_BYTES;
         let troubled = if self.was_troubled { limit / 5 + 1 } else { 0 };
         let most = limit + troubled + self.largest_fetch.bytes + buried;
-        assert!(
-            self.bytes <= most,
-            "{} bytes held, limit {limit}, at most {most}",
-            self.bytes
-        );
+        assert!(self.bytes <= most, "{} bytes held, limit {limit}, at most {most}", self.bytes);
 
         let most = limits.buffer_rows + self.largest_fetch.rows;
-        assert!(
-            self.rows <= most,
-            "{} rows held, limit {}",
-            self.rows,
-            limits.buffer_rows
-        );
+        assert!(self.rows <= most, "{} rows held, limit {}", self.rows, limits.buffer_rows);
 
         #[expect(clippy::cast_precision_loss, reason = "small numbers")]
         let is_full = self.bytes as f64 >= limit as f64 * limits.pause_at
@@ -328,10 +267,7 @@ impl Instance {
         }
         for (id, lane) in &self.lanes {
             if lane.tenure == Tenure::Live
-                && self
-                    .tables_paused
-                    .iter()
-                    .any(|table| table.0 as usize == lane.log % 3)
+                && self.tables_paused.iter().any(|table| table.0 as usize == lane.log % 3)
             {
                 assert!(lane.paused, "lane {id} fetches for a table that is paused");
             }

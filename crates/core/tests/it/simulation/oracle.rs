@@ -15,19 +15,12 @@ impl World {
         let mut outputs = std::mem::take(&mut self.outputs);
         outputs.clear();
         // A clock that is read by two threads may seem to step back a little.
-        let back = if self.rng.u8(..) < 5 {
-            self.rng.u64(0..50 * MILLISECOND)
-        } else {
-            0
-        };
+        let back = if self.rng.u8(..) < 5 { self.rng.u64(0..50 * MILLISECOND) } else { 0 };
         let told = moment(self.now.saturating_sub(back));
         let instance = &mut self.instances[who];
         instance.engine.handle(input, told, &mut outputs);
         let wake = instance.engine.next_wake();
-        assert!(
-            wake.is_none_or(|wake| wake > told),
-            "woken for nothing at {wake:?}"
-        );
+        assert!(wake.is_none_or(|wake| wake > told), "woken for nothing at {wake:?}");
         for output in outputs.drain(..) {
             self.obey(who, output);
         }
@@ -38,17 +31,11 @@ impl World {
         }
         instance.assert_within_budget();
         for (lanes, deadline) in &instance.revocations {
-            assert!(
-                *deadline > micros(told),
-                "lanes {lanes:?} are not closed at their deadline"
-            );
+            assert!(*deadline > micros(told), "lanes {lanes:?} are not closed at their deadline");
         }
         if self.counts.inputs.is_multiple_of(16) {
             let snapshot = instance.engine.snapshot();
-            assert_eq!(
-                (snapshot.bytes, snapshot.rows),
-                (instance.bytes, instance.rows)
-            );
+            assert_eq!((snapshot.bytes, snapshot.rows), (instance.bytes, instance.rows));
             assert_eq!(snapshot.batches_in_flight, instance.in_flight(|_| true));
         }
     }
@@ -61,67 +48,36 @@ impl World {
                 self.counts.seals += 1;
                 instance.seal(batch, shelf, &mut self.rng);
             }
-            Output::Send {
-                batch: id,
-                shelf,
-                attempt,
-            } => self.send(who, id, shelf, attempt),
-            Output::Split {
-                batch,
-                at,
-                left,
-                right,
-            } => {
+            Output::Send { batch: id, shelf, attempt } => self.send(who, id, shelf, attempt),
+            Output::Split { batch, at, left, right } => {
                 self.counts.splits += 1;
                 instance.split(batch, at, [left, right]);
             }
-            Output::Bury {
-                batch,
-                failure,
-                attempts,
-            } => {
+            Output::Bury { batch, failure, attempts } => {
                 self.judge_burial(who, batch, &failure, attempts);
                 let wait = self.below(1) * self.below(5 * MILLISECOND);
                 self.later(wait, Event::Buried { who, life, batch });
             }
             Output::Forget { batch } => instance.forget(batch),
             Output::Free { chunk } => {
-                let chunk = instance
-                    .chunks
-                    .remove(&chunk)
-                    .expect("a chunk is freed once");
-                assert_eq!(
-                    chunk.rows_left, 0,
-                    "a chunk is freed while rows are not durable"
-                );
+                let chunk = instance.chunks.remove(&chunk).expect("a chunk is freed once");
+                assert_eq!(chunk.rows_left, 0, "a chunk is freed while rows are not durable");
                 instance.bytes -= chunk.bytes;
             }
             Output::Commit { positions } => self.commit(who, positions),
             Output::Pause { lanes } => {
                 self.counts.pauses += 1;
                 for id in lanes {
-                    let lane = instance
-                        .lanes
-                        .get_mut(&id)
-                        .expect("a lane that pauses is known");
-                    assert!(
-                        !lane.paused && lane.tenure == Tenure::Live,
-                        "pause of lane {id}"
-                    );
+                    let lane = instance.lanes.get_mut(&id).expect("a lane that pauses is known");
+                    assert!(!lane.paused && lane.tenure == Tenure::Live, "pause of lane {id}");
                     lane.paused = true;
                 }
             }
             Output::Resume { lanes } => {
                 self.counts.resumes += 1;
                 for id in lanes {
-                    let lane = instance
-                        .lanes
-                        .get_mut(&id)
-                        .expect("a lane that resumes is known");
-                    assert!(
-                        lane.paused && lane.tenure == Tenure::Live,
-                        "resume of lane {id}"
-                    );
+                    let lane = instance.lanes.get_mut(&id).expect("a lane that resumes is known");
+                    assert!(lane.paused && lane.tenure == Tenure::Live, "resume of lane {id}");
                     lane.paused = false;
                 }
             }
@@ -129,17 +85,11 @@ impl World {
             Output::TablePaused { table, failure } => {
                 self.counts.tables_paused += 1;
                 assert!(failure.code().is_some(), "{failure}");
-                assert!(
-                    instance.tables_paused.insert(table),
-                    "table {table} is paused twice"
-                );
+                assert!(instance.tables_paused.insert(table), "table {table} is paused twice");
             }
             Output::TableResumed { table } => {
                 self.counts.tables_resumed += 1;
-                assert!(
-                    instance.tables_paused.remove(&table),
-                    "table {table} was not paused"
-                );
+                assert!(instance.tables_paused.remove(&table), "table {table} was not paused");
             }
             Output::Stopped { open_chunks } => self.stopped(who, open_chunks),
         }
@@ -150,17 +100,11 @@ impl World {
         self.counts.buried += 1;
         let instance = &self.instances[who];
         let batch = &instance.batches[&id];
-        assert!(
-            is_about_rows(failure) && batch.shelf.table != LETTERS,
-            "{failure}"
-        );
+        assert!(is_about_rows(failure) && batch.shelf.table != LETTERS, "{failure}");
         assert_eq!((batch.rows.len(), batch.sent), (1, attempts));
         let row = batch.rows[0];
         assert_eq!(row.kind, Kind::Bad, "a row is buried that is not bad");
-        assert!(
-            instance.chunks.contains_key(&row.chunk),
-            "its bytes are gone"
-        );
+        assert!(instance.chunks.contains_key(&row.chunk), "its bytes are gone");
     }
 
     /// Lanes are let go when all is committed, or at the deadline.
@@ -178,16 +122,10 @@ impl World {
         }
         let mut free = Vec::new();
         for id in lanes {
-            let lane = instance
-                .lanes
-                .get_mut(id)
-                .expect("a lane that is closed is known");
+            let lane = instance.lanes.get_mut(id).expect("a lane that is closed is known");
             let is_done = lane.chunks.is_empty() && lane.confirmed == lane.fetched;
             let is_gone = lane.tenure == Tenure::Gone;
-            assert!(
-                may_be_open || is_done || is_gone,
-                "lane {id} is closed early"
-            );
+            assert!(may_be_open || is_done || is_gone, "lane {id} is closed early");
             lane.tenure = Tenure::Gone;
             if self.logs[lane.log].owner == Some((who, *id)) {
                 self.logs[lane.log].owner = None;
@@ -219,16 +157,9 @@ impl World {
         if !instance.batches.contains_key(&id) {
             instance.seal(id, shelf, &mut self.rng);
         }
-        assert_eq!(
-            instance.in_flight(|of| of == shelf),
-            0,
-            "two inserts into {shelf:?}"
-        );
+        assert_eq!(instance.in_flight(|of| of == shelf), 0, "two inserts into {shelf:?}");
         let of_table = instance.in_flight(|of| of.table == shelf.table);
-        assert!(
-            of_table < instance.limits.inserts_per_table,
-            "too many inserts"
-        );
+        assert!(of_table < instance.limits.inserts_per_table, "too many inserts");
         let batch = instance.batches.get_mut(&id).expect("sealed above");
         assert_eq!(batch.shelf, shelf);
         assert!(!batch.is_done, "a durable batch is sent again");
@@ -240,16 +171,7 @@ impl World {
         instance.bytes += ROW_BYTES * rows.len() as u64;
         let life = instance.life;
         let wait = MILLISECOND + self.below(self.server.slowest);
-        self.later(
-            wait,
-            Event::InsertEnds {
-                who,
-                life,
-                batch: id,
-                shelf,
-                rows,
-            },
-        );
+        self.later(wait, Event::InsertEnds { who, life, batch: id, shelf, rows });
     }
 
     pub(super) fn commit(&mut self, who: usize, positions: Vec<(LaneId, Position)>) {
@@ -261,41 +183,18 @@ impl World {
         let interval = u64::try_from(instance.limits.commit_interval.as_micros()).unwrap_or(0);
         if waits && let Some(last) = instance.last_commit {
             // The engine may have been told a moment that is a little behind.
-            assert!(
-                self.now + 50 * MILLISECOND >= last + interval,
-                "commits follow too fast"
-            );
+            assert!(self.now + 50 * MILLISECOND >= last + interval, "commits follow too fast");
         }
         instance.last_commit = Some(self.now);
         for (id, position) in &positions {
-            let lane = instance
-                .lanes
-                .get(id)
-                .expect("a lane that is committed is known");
-            assert_ne!(
-                lane.tenure,
-                Tenure::Gone,
-                "commit for lane {id}, which is closed or lost"
-            );
-            assert!(
-                position.0 > lane.confirmed,
-                "lane {id} goes back to {position}"
-            );
-            assert!(
-                position.0 <= lane.front,
-                "lane {id}: {position} passes an open chunk"
-            );
+            let lane = instance.lanes.get(id).expect("a lane that is committed is known");
+            assert_ne!(lane.tenure, Tenure::Gone, "commit for lane {id}, which is closed or lost");
+            assert!(position.0 > lane.confirmed, "lane {id} goes back to {position}");
+            assert!(position.0 <= lane.front, "lane {id}: {position} passes an open chunk");
             self.logs[lane.log].assert_durable_before(*position);
         }
         let life = instance.life;
         let wait = self.below(20 * MILLISECOND);
-        self.later(
-            wait,
-            Event::CommitEnds {
-                who,
-                life,
-                positions,
-            },
-        );
+        self.later(wait, Event::CommitEnds { who, life, positions });
     }
 }

@@ -34,17 +34,10 @@ pub(super) struct Answer {
 }
 
 pub(super) fn refused(code: i32) -> Failure {
-    Failure::Server {
-        code,
-        name: String::new(),
-        message: String::from("refused"),
-    }
+    Failure::Server { code, name: String::new(), message: String::from("refused") }
 }
 
-const NOTHING_WRONG: Answer = Answer {
-    happened: true,
-    failure: None,
-};
+const NOTHING_WRONG: Answer = Answer { happened: true, failure: None };
 
 impl Server {
     pub(super) fn insert(
@@ -65,17 +58,11 @@ impl Server {
                 241 if rows.len() <= 3 => continue,
                 code => refused(code),
             };
-            return Answer {
-                happened: false,
-                failure: Some(failure),
-            };
+            return Answer { happened: false, failure: Some(failure) };
         }
         if table != self.letters && rows.iter().any(|row| row.kind == Kind::Bad) {
             let code = *rng.choice(&[6, 407, 469, 395]).unwrap_or(&6);
-            return Answer {
-                happened: false,
-                failure: Some(refused(code)),
-            };
+            return Answer { happened: false, failure: Some(refused(code)) };
         }
         if rng.f64() < self.unrest {
             let happened = rng.bool();
@@ -84,16 +71,10 @@ impl Server {
                 1 => Failure::TimedOut(Duration::from_secs(30)),
                 2 => refused(319),
                 _ => {
-                    return Answer {
-                        happened: false,
-                        failure: Some(refused(252)),
-                    };
+                    return Answer { happened: false, failure: Some(refused(252)) };
                 }
             };
-            return Answer {
-                happened,
-                failure: Some(failure),
-            };
+            return Answer { happened, failure: Some(failure) };
         }
         NOTHING_WRONG
     }

@@ -41,10 +41,8 @@ impl World {
     }
 
     pub(super) fn break_server(&mut self) {
-        let code = *self
-            .rng
-            .choice(&[0, 252, 999, 242, 516, 60, 241, 241, 1001, 469])
-            .unwrap_or(&0);
+        let code =
+            *self.rng.choice(&[0, 252, 999, 242, 516, 60, 241, 241, 1001, 469]).unwrap_or(&0);
         let table = match (code, self.rng.u8(..6)) {
             // Letters may be refused for what they hold; other rows would be buried for it.
             (469, _) | (_, 4) => Some(LETTERS),
@@ -57,14 +55,8 @@ impl World {
 
     pub(super) fn some_lanes(&mut self, who: usize, tenure: Tenure) -> Vec<LaneId> {
         let all = self.rng.bool();
-        let lanes = self.instances[who]
-            .lanes
-            .iter()
-            .filter(|(_, lane)| lane.tenure == tenure);
-        lanes
-            .filter(|_| all || self.rng.bool())
-            .map(|(id, _)| *id)
-            .collect()
+        let lanes = self.instances[who].lanes.iter().filter(|(_, lane)| lane.tenure == tenure);
+        lanes.filter(|_| all || self.rng.bool()).map(|(id, _)| *id).collect()
     }
 
     pub(super) fn revoke(&mut self, who: usize) {
@@ -78,22 +70,11 @@ impl World {
                 lane.tenure = Tenure::Revoked;
             }
         }
-        let most = *self
-            .rng
-            .choice(&[0, 20 * MILLISECOND, SECOND, 20 * SECOND])
-            .unwrap_or(&0);
+        let most = *self.rng.choice(&[0, 20 * MILLISECOND, SECOND, 20 * SECOND]).unwrap_or(&0);
         let deadline = self.now + self.below(most);
-        self.instances[who]
-            .revocations
-            .push((lanes.clone(), deadline));
+        self.instances[who].revocations.push((lanes.clone(), deadline));
         self.counts.revocations += 1;
-        self.tell(
-            who,
-            Input::Revoked {
-                lanes,
-                deadline: moment(deadline),
-            },
-        );
+        self.tell(who, Input::Revoked { lanes, deadline: moment(deadline) });
     }
 
     /// The session expires: others own the partitions before this instance learns of it.
@@ -101,10 +82,8 @@ impl World {
         if !self.instances[who].is_up {
             return;
         }
-        let owned = self.instances[who]
-            .lanes
-            .iter()
-            .filter(|(_, lane)| lane.tenure != Tenure::Gone);
+        let owned =
+            self.instances[who].lanes.iter().filter(|(_, lane)| lane.tenure != Tenure::Gone);
         let owned: Vec<_> = owned.map(|(id, lane)| (*id, lane.log)).collect();
         for (lane, log) in &owned {
             if self.logs[*log].owner == Some((who, *lane)) {
@@ -112,10 +91,7 @@ impl World {
                 self.later(0, Event::Assign { log: *log });
             }
         }
-        let most = *self
-            .rng
-            .choice(&[0, 100 * MILLISECOND, 10 * SECOND])
-            .unwrap_or(&0);
+        let most = *self.rng.choice(&[0, 100 * MILLISECOND, 10 * SECOND]).unwrap_or(&0);
         let (life, wait) = (self.instances[who].life, self.below(most));
         let lanes = owned.into_iter().map(|(lane, _)| lane).collect();
         self.later(wait, Event::Lose { who, life, lanes });
@@ -150,21 +126,14 @@ impl World {
         let most = *self.rng.choice(&[0, SECOND, 30 * SECOND]).unwrap_or(&0);
         let deadline = self.now + self.below(most);
         self.instances[who].stopping = Some(deadline);
-        self.tell(
-            who,
-            Input::Stop {
-                deadline: moment(deadline),
-            },
-        );
+        self.tell(who, Input::Stop { deadline: moment(deadline) });
     }
 
     /// An answer for a batch nobody waits for, or that never was.
     pub(super) fn answer_late(&mut self, who: usize) {
         let batch = BatchId(self.rng.u64(0..500));
-        let is_awaited = self.instances[who]
-            .batches
-            .get(&batch)
-            .is_some_and(|batch| batch.in_flight);
+        let is_awaited =
+            self.instances[who].batches.get(&batch).is_some_and(|batch| batch.in_flight);
         if !self.instances[who].is_up || is_awaited {
             return;
         }
@@ -183,17 +152,11 @@ impl World {
     /// Records of a lane that is not ours any more are not taken.
     pub(super) fn fetch_revoked(&mut self, who: usize) {
         let instance = &mut self.instances[who];
-        let lanes = instance
-            .lanes
-            .iter()
-            .filter(|(_, lane)| lane.tenure != Tenure::Live);
+        let lanes = instance.lanes.iter().filter(|(_, lane)| lane.tenure != Tenure::Live);
         let lane = lanes.map(|(id, lane)| (*id, lane.fetched)).next_back();
         if let Some((lane, fetched)) = lane.filter(|_| instance.is_up) {
             let receipt = instance.engine.open(lane, Position(fetched + 10), 100);
-            assert!(
-                receipt.is_none(),
-                "lane {lane} takes records after it ended"
-            );
+            assert!(receipt.is_none(), "lane {lane} takes records after it ended");
             self.counts.refused_fetches += 1;
         }
     }

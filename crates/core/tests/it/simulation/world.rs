@@ -17,38 +17,13 @@ pub(super) const SECOND: u64 = 1_000_000;
 /// What happens at a moment that was fixed before.
 #[derive(Debug)]
 pub(super) enum Event {
-    Fetch {
-        who: usize,
-        life: u32,
-    },
-    InsertEnds {
-        who: usize,
-        life: u32,
-        batch: BatchId,
-        shelf: Shelf,
-        rows: Vec<Row>,
-    },
-    CommitEnds {
-        who: usize,
-        life: u32,
-        positions: Vec<(LaneId, Position)>,
-    },
-    Buried {
-        who: usize,
-        life: u32,
-        batch: BatchId,
-    },
-    Assign {
-        log: usize,
-    },
-    Lose {
-        who: usize,
-        life: u32,
-        lanes: Vec<LaneId>,
-    },
-    Start {
-        who: usize,
-    },
+    Fetch { who: usize, life: u32 },
+    InsertEnds { who: usize, life: u32, batch: BatchId, shelf: Shelf, rows: Vec<Row> },
+    CommitEnds { who: usize, life: u32, positions: Vec<(LaneId, Position)> },
+    Buried { who: usize, life: u32, batch: BatchId },
+    Assign { log: usize },
+    Lose { who: usize, life: u32, lanes: Vec<LaneId> },
+    Start { who: usize },
     Trouble,
 }
 
@@ -115,22 +90,15 @@ impl World {
             letters: LETTERS,
             faults: Vec::new(),
             unrest: *rng.choice(&[0.0, 0.02, 0.2]).unwrap_or(&0.0),
-            slowest: *rng
-                .choice(&[5 * MILLISECOND, 200 * MILLISECOND, 5 * SECOND])
-                .unwrap_or(&1),
+            slowest: *rng.choice(&[5 * MILLISECOND, 200 * MILLISECOND, 5 * SECOND]).unwrap_or(&1),
         };
         let bad = *rng.choice(&[0.0, 0.005, 0.05]).unwrap_or(&0.0);
-        let instances = (0..members)
-            .map(|_| Instance::new(limits.clone(), rng.u64(..), 0))
-            .collect();
+        let instances =
+            (0..members).map(|_| Instance::new(limits.clone(), rng.u64(..), 0)).collect();
         let make = Make {
             bad,
             payload: *rng.choice(&[4, 200]).unwrap_or(&200),
-            giant: if rng.u8(..) < 30 {
-                buffer_bytes * 2
-            } else {
-                200
-            },
+            giant: if rng.u8(..) < 30 { buffer_bytes * 2 } else { 200 },
         };
         let mut world = Self {
             rng,
@@ -179,14 +147,9 @@ impl World {
 
     /// What comes first: an event, or what an engine is waiting for.
     fn step(&mut self) {
-        let wake = self
-            .instances
-            .iter()
-            .enumerate()
-            .filter(|(_, instance)| instance.is_up);
-        let wake = wake
-            .filter_map(|(who, instance)| Some((instance.engine.next_wake()?, who)))
-            .min();
+        let wake = self.instances.iter().enumerate().filter(|(_, instance)| instance.is_up);
+        let wake =
+            wake.filter_map(|(who, instance)| Some((instance.engine.next_wake()?, who))).min();
         let event = self.queue.first_key_value().map(|((at, _), _)| *at);
         match (wake, event) {
             (Some((wake, who)), event) if event.is_none_or(|at| micros(wake) <= at) => {
@@ -221,20 +184,10 @@ impl World {
                     self.later(wait, Event::Fetch { who, life });
                 }
             }
-            Event::InsertEnds {
-                who,
-                life,
-                batch,
-                shelf,
-                rows,
-            } => {
+            Event::InsertEnds { who, life, batch, shelf, rows } => {
                 self.insert_ends(who, life, batch, shelf, &rows);
             }
-            Event::CommitEnds {
-                who,
-                life,
-                positions,
-            } => self.commit_ends(who, life, &positions),
+            Event::CommitEnds { who, life, positions } => self.commit_ends(who, life, &positions),
             Event::Buried { who, life, batch } => {
                 if self.is_alive(who, life) {
                     self.bury(who, batch);
@@ -281,14 +234,8 @@ impl World {
     }
 
     fn state(&self) -> String {
-        let logs = self
-            .logs
-            .iter()
-            .map(|log| (log.committed, log.end, log.owner));
-        let engines = self
-            .instances
-            .iter()
-            .map(|instance| instance.engine.snapshot());
+        let logs = self.logs.iter().map(|log| (log.committed, log.end, log.owner));
+        let engines = self.instances.iter().map(|instance| instance.engine.snapshot());
         format!(
             "at {} µs: {:?} {:#?}",
             self.now,
@@ -308,11 +255,7 @@ impl World {
             while self.instances[who].is_up && !self.is_idle(who) {
                 self.step();
                 steps += 1;
-                assert!(
-                    steps < 20_000,
-                    "something is held for ever: {}",
-                    self.state()
-                );
+                assert!(steps < 20_000, "something is held for ever: {}", self.state());
             }
             let instance = &self.instances[who];
             if instance.is_up && instance.stopping.is_none() {
@@ -320,11 +263,7 @@ impl World {
                 self.instances[who].stopping = Some(u64::MAX);
                 let deadline = moment(self.now + 60 * SECOND);
                 self.tell(who, Input::Stop { deadline });
-                assert_eq!(
-                    self.counts.clean_stops,
-                    before + 1,
-                    "an idle engine stops at once"
-                );
+                assert_eq!(self.counts.clean_stops, before + 1, "an idle engine stops at once");
             }
         }
     }

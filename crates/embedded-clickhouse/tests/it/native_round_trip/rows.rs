@@ -64,11 +64,7 @@ impl Random {
 
     fn uint(&mut self, most: impl Into<u64>) -> Value {
         let most: u64 = most.into();
-        Value::UInt(
-            self.between(0, most.into())
-                .try_into()
-                .expect("within the limits"),
-        )
+        Value::UInt(self.between(0, most.into()).try_into().expect("within the limits"))
     }
 
     /// Lengths on both sides of where the length itself takes a byte more.
@@ -85,10 +81,7 @@ impl Random {
 
 /// Rows in a few partitions; no two have the same time, so that none replaces another.
 pub(super) fn random_rows(table: &Table, count: usize, random: &mut Random) -> Vec<Row> {
-    let partition = table
-        .partition
-        .as_ref()
-        .expect("the tables here have partitions");
+    let partition = table.partition.as_ref().expect("the tables here have partitions");
     // 1970, around leap day 2024, 1969.
     let starts = [0, 1_706_198_400_123, 1_709_164_740_000, -86_400_000];
     let minutes = (0_i64..).map(|minute| minute * 60_000);
@@ -118,11 +111,9 @@ fn random_value(column: &Column, random: &mut Random) -> Value {
             kind => Value::Bytes(format!("word {}", kind * random.below(40)).into_bytes()),
         },
         ColumnType::Text => Value::Bytes(random.text()),
-        ColumnType::TextMap => Value::Map(
-            (0..random.below(4))
-                .map(|_| (random.text(), random.text()))
-                .collect(),
-        ),
+        ColumnType::TextMap => {
+            Value::Map((0..random.below(4)).map(|_| (random.text(), random.text())).collect())
+        }
         ColumnType::Bool => random.uint(1_u8),
         ColumnType::Int8 => random.int(i8::MIN, i8::MAX),
         ColumnType::Int16 => random.int(i16::MIN, i16::MAX),
@@ -179,13 +170,8 @@ pub(super) fn question(column: &Column) -> String {
             "arrayStringConcat(arrayMap((k, v) -> concat(hex(k), ':', hex(v), ','), \
              mapKeys({name}), mapValues({name})))"
         ),
-        ColumnType::Decimal {
-            precision: ..=9, ..
-        } => format!("reinterpretAsInt32({name})"),
-        ColumnType::Decimal {
-            precision: ..=18, ..
-        }
-        | ColumnType::Time { .. } => {
+        ColumnType::Decimal { precision: ..=9, .. } => format!("reinterpretAsInt32({name})"),
+        ColumnType::Decimal { precision: ..=18, .. } | ColumnType::Time { .. } => {
             format!("reinterpretAsInt64({name})")
         }
         ColumnType::Decimal { .. } => format!("reinterpretAsInt128({name})"),

@@ -40,22 +40,15 @@ impl Server {
             let ready = |address| ready.send(address).expect("the test waits");
             // A sender that is dropped means the same as one that sends.
             let stopped = async { drop(stopped.await) };
-            runtime
-                .block_on(serve(options, ready, stopped))
-                .expect("the engine serves");
+            runtime.block_on(serve(options, ready, stopped)).expect("the engine serves");
         });
         let address = address.recv_timeout(PATIENCE).expect("the engine starts");
-        Self {
-            address,
-            stop: Some(stop),
-            thread: Some(thread),
-        }
+        Self { address, stop: Some(stop), thread: Some(thread) }
     }
 
     /// The answer to a statement.
     pub(super) fn query(&self, statement: &str) -> String {
-        self.post("/", statement.as_bytes())
-            .expect("the engine accepts the statement")
+        self.post("/", statement.as_bytes()).expect("the engine accepts the statement")
     }
 
     /// Inserts a body in the format that the statement names.
@@ -64,21 +57,15 @@ impl Server {
         for byte in statement.bytes() {
             write!(path, "%{byte:02X}").expect("a String takes all");
         }
-        self.post(&path, body)
-            .expect("the engine accepts the insert");
+        self.post(&path, body).expect("the engine accepts the insert");
     }
 
     /// The body of an answer; an error when its status is not 200.
     fn post(&self, path: &str, body: &[u8]) -> Result<String, String> {
         let mut stream = TcpStream::connect(self.address).expect("the server listens");
-        stream
-            .set_read_timeout(Some(PATIENCE))
-            .expect("a time-out can be set");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out can be set");
         // HTTP 1.0: the answer ends with the connection.
-        let head = format!(
-            "POST {path} HTTP/1.0\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        );
+        let head = format!("POST {path} HTTP/1.0\r\nContent-Length: {}\r\n\r\n", body.len());
         stream.write_all(head.as_bytes()).expect("the server reads");
         stream.write_all(body).expect("the server reads");
         let mut answer = Vec::new();
@@ -86,11 +73,7 @@ impl Server {
         let answer = String::from_utf8_lossy(&answer);
         let (head, body) = answer.split_once("\r\n\r\n").expect("an answer has a head");
         let good = head.split(' ').nth(1) == Some("200");
-        if good {
-            Ok(body.to_owned())
-        } else {
-            Err(body.to_owned())
-        }
+        if good { Ok(body.to_owned()) } else { Err(body.to_owned()) }
     }
 }
 
@@ -99,10 +82,7 @@ impl Drop for Server {
         self.stop.take();
         let ended = self.thread.take().map(JoinHandle::join);
         if !thread::panicking() {
-            assert!(
-                matches!(ended, Some(Ok(()))),
-                "the server ends when told to"
-            );
+            assert!(matches!(ended, Some(Ok(()))), "the server ends when told to");
         }
     }
 }

@@ -35,17 +35,13 @@ pub(super) fn read_column(
 
 /// The text between the parentheses of `name(…)`.
 fn inside<'a>(kind: &'a str, name: &str) -> Option<&'a str> {
-    kind.strip_prefix(name)?
-        .strip_prefix('(')?
-        .strip_suffix(')')
+    kind.strip_prefix(name)?.strip_prefix('(')?.strip_suffix(')')
 }
 
 fn scalar(reader: &mut Reader<'_>, kind: &str) -> Result<Value, BadNative> {
     let unsigned = |reader: &mut Reader<'_>, width| {
         let number = reader.unsigned(width)?;
-        Ok(Value::Whole(
-            i128::try_from(number).expect("at most eight bytes"),
-        ))
+        Ok(Value::Whole(i128::try_from(number).expect("at most eight bytes")))
     };
     match kind {
         "String" => {
@@ -80,10 +76,7 @@ fn scalar(reader: &mut Reader<'_>, kind: &str) -> Result<Value, BadNative> {
                 19..=38 => 16,
                 _ => return Err(reader.bad(format!("type {kind}"))),
             };
-            Ok(Value::Decimal {
-                scaled: reader.signed(width)?,
-                scale,
-            })
+            Ok(Value::Decimal { scaled: reader.signed(width)?, scale })
         }
     }
 }
@@ -131,17 +124,11 @@ fn low_cardinality(
     let mut values = Vec::with_capacity(height.min(1 << 20));
     for _ in 0..height {
         let index = reader.unsigned(width)?;
-        let key = usize::try_from(index)
-            .ok()
-            .and_then(|index| keys.get(index));
+        let key = usize::try_from(index).ok().and_then(|index| keys.get(index));
         let Some(key) = key else {
             return Err(reader.bad("an index beyond the dictionary"));
         };
-        values.push(if nullable && index == 0 {
-            Value::Null
-        } else {
-            key.clone()
-        });
+        values.push(if nullable && index == 0 { Value::Null } else { key.clone() });
     }
     Ok(values)
 }

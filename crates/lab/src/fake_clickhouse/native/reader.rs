@@ -22,17 +22,11 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn bad(&self, reason: impl Into<String>) -> BadNative {
-        BadNative {
-            at: self.at,
-            reason: reason.into(),
-        }
+        BadNative { at: self.at, reason: reason.into() }
     }
 
     pub(super) fn take(&mut self, length: usize) -> Result<&'a [u8], BadNative> {
-        let end = self
-            .at
-            .checked_add(length)
-            .filter(|end| *end <= self.bytes.len());
+        let end = self.at.checked_add(length).filter(|end| *end <= self.bytes.len());
         let Some(end) = end else {
             return Err(self.bad(format!("ends before {length} more bytes")));
         };
@@ -76,20 +70,14 @@ impl<'a> Reader<'a> {
     /// The same with a sign.
     pub(super) fn signed(&mut self, width: usize) -> Result<i128, BadNative> {
         let bytes = self.take(width)?;
-        let fill = if bytes[width - 1] & 0x80 == 0 {
-            0
-        } else {
-            0xFF
-        };
+        let fill = if bytes[width - 1] & 0x80 == 0 { 0 } else { 0xFF };
         let mut padded = [fill; 16];
         padded[..width].copy_from_slice(bytes);
         Ok(i128::from_le_bytes(padded))
     }
 
     fn believed(&self, value: u64) -> Result<usize, BadNative> {
-        let value = Some(value)
-            .filter(|value| *value <= MOST)
-            .map(usize::try_from);
+        let value = Some(value).filter(|value| *value <= MOST).map(usize::try_from);
         match value {
             Some(Ok(value)) => Ok(value),
             _ => Err(self.bad("a count that cannot be")),

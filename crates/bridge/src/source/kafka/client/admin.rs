@@ -68,10 +68,8 @@ impl Client {
         let replies = self.reply_queue();
         let names = topics.iter().map(|topic| c_name(topic)).collect::<Vec<_>>();
         let mut pointers = names.iter().map(|name| name.as_ptr()).collect::<Vec<_>>();
-        let options = self.options(
-            rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
-            within,
-        );
+        let options =
+            self.options(rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, within);
         // SAFETY: all are live for the call, which copies what it needs.
         unsafe {
             let collection =
@@ -129,10 +127,7 @@ impl Client {
         wait: Duration,
     ) -> Result<Vec<Created>, Trouble> {
         let replies = self.reply_queue();
-        let options = self.options(
-            rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_CREATETOPICS,
-            wait,
-        );
+        let options = self.options(rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_CREATETOPICS, wait);
         let mut made = Vec::new();
         let mut refused = Vec::new();
         for topic in topics {
@@ -270,15 +265,10 @@ impl Reply {
         unsafe {
             let result = rd::rd_kafka_event_DescribeTopics_result(self.0);
             if result.is_null() {
-                return Err(Trouble::of(
-                    rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__BAD_MSG,
-                ));
+                return Err(Trouble::of(rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__BAD_MSG));
             }
             let topics = rd::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
-            Ok(items(topics.cast_const(), count)
-                .iter()
-                .map(|topic| facts(*topic))
-                .collect())
+            Ok(items(topics.cast_const(), count).iter().map(|topic| facts(*topic)).collect())
         }
     }
 
@@ -289,9 +279,7 @@ impl Reply {
         unsafe {
             let result = rd::rd_kafka_event_ListOffsets_result(self.0);
             if result.is_null() {
-                return Err(Trouble::of(
-                    rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__BAD_MSG,
-                ));
+                return Err(Trouble::of(rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__BAD_MSG));
             }
             let infos = rd::rd_kafka_ListOffsets_result_infos(result, &raw mut count);
             Ok(items(infos.cast_const(), count)
@@ -316,28 +304,20 @@ impl Reply {
         unsafe {
             let result = rd::rd_kafka_event_CreateTopics_result(self.0);
             if result.is_null() {
-                return Err(Trouble::of(
-                    rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__BAD_MSG,
-                ));
+                return Err(Trouble::of(rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__BAD_MSG));
             }
             let topics = rd::rd_kafka_CreateTopics_result_topics(result, &raw mut count);
             Ok(items(topics.cast_const(), count)
                 .iter()
                 .map(|topic| Created {
                     name: text(rd::rd_kafka_topic_result_name(*topic)),
-                    error: check(rd::rd_kafka_topic_result_error(*topic))
-                        .err()
-                        .map(|trouble| {
-                            let detail = text(rd::rd_kafka_topic_result_error_string(*topic));
-                            Trouble {
-                                code: trouble.code,
-                                text: if detail.is_empty() {
-                                    trouble.text
-                                } else {
-                                    detail
-                                },
-                            }
-                        }),
+                    error: check(rd::rd_kafka_topic_result_error(*topic)).err().map(|trouble| {
+                        let detail = text(rd::rd_kafka_topic_result_error_string(*topic));
+                        Trouble {
+                            code: trouble.code,
+                            text: if detail.is_empty() { trouble.text } else { detail },
+                        }
+                    }),
                 })
                 .collect())
         }

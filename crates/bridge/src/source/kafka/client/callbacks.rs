@@ -22,10 +22,7 @@ pub(in super::super) enum Notice {
     /// The group moves partitions.
     Rebalance(Rebalance),
     /// The answer to the commit with this ticket.
-    Committed {
-        ticket: usize,
-        result: Result<(), Trouble>,
-    },
+    Committed { ticket: usize, result: Result<(), Trouble> },
     /// Something that librdkafka goes on trying by itself.
     Error(Trouble),
 }
@@ -53,11 +50,7 @@ pub(super) struct Callbacks {
 
 impl Callbacks {
     pub(super) fn new(waker: Waker) -> Self {
-        Self {
-            notices: Mutex::default(),
-            closing: AtomicBool::new(false),
-            waker,
-        }
+        Self { notices: Mutex::default(), closing: AtomicBool::new(false), waker }
     }
 
     pub(super) fn take(&self) -> Vec<Notice> {
@@ -168,10 +161,7 @@ pub(super) unsafe extern "C" fn on_commit(
             err::RD_KAFKA_RESP_ERR_NO_ERROR => offsets::first_error(list),
             other => Err(Trouble::of(other)),
         };
-        callbacks.record(Notice::Committed {
-            ticket: opaque.addr(),
-            result,
-        });
+        callbacks.record(Notice::Committed { ticket: opaque.addr(), result });
     }
 }
 
@@ -188,10 +178,7 @@ pub(super) unsafe extern "C" fn on_error(
         };
         let known = rd::rd_kafka_resp_err_t::try_from(code)
             .unwrap_or(rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_UNKNOWN);
-        callbacks.record(Notice::Error(Trouble {
-            code: known.into(),
-            text: text(reason),
-        }));
+        callbacks.record(Notice::Error(Trouble { code: known.into(), text: text(reason) }));
     }
 }
 

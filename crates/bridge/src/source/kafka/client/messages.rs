@@ -77,9 +77,7 @@ impl Message {
             return "";
         }
         // SAFETY: the message keeps its topic alive; names end in NUL.
-        unsafe { CStr::from_ptr(rd::rd_kafka_topic_name(handle)) }
-            .to_str()
-            .unwrap_or_default()
+        unsafe { CStr::from_ptr(rd::rd_kafka_topic_name(handle)) }.to_str().unwrap_or_default()
     }
 
     pub(in super::super) fn partition(&self) -> i32 {
@@ -95,14 +93,7 @@ impl Message {
         check_field(&raw.err).err().map(|trouble| {
             // SAFETY: the payload of an error is its text, or null.
             let detail = unsafe { text(raw.payload.cast_const().cast()) };
-            if detail.is_empty() {
-                trouble
-            } else {
-                Trouble {
-                    code: trouble.code,
-                    text: detail,
-                }
-            }
+            if detail.is_empty() { trouble } else { Trouble { code: trouble.code, text: detail } }
         })
     }
 
@@ -144,11 +135,7 @@ impl Message {
         // SAFETY: the list belongs to the message; it stays null when there are no headers.
         let code = unsafe { rd::rd_kafka_message_headers(self.0, &raw mut list) };
         Headers {
-            list: if check(code).is_ok() {
-                list
-            } else {
-                ptr::null_mut()
-            },
+            list: if check(code).is_ok() { list } else { ptr::null_mut() },
             next: 0,
             message: PhantomData,
         }

@@ -133,9 +133,7 @@ pub(super) unsafe fn first_error(
     list: *const rd::rd_kafka_topic_partition_list_t,
 ) -> Result<(), Trouble> {
     // SAFETY: as said.
-    unsafe { elements(list) }
-        .iter()
-        .try_for_each(|element| check_field(&element.err))
+    unsafe { elements(list) }.iter().try_for_each(|element| check_field(&element.err))
 }
 
 /// # Safety
