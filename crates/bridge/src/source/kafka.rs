@@ -165,7 +165,7 @@ impl KafkaSource {
                 self.commits.insert(self.next_ticket, of_lanes);
             }
             Err(trouble) => {
-                self.answers.push(Event::Committed { ok: false, error: Some(trouble.text) })
+                self.answers.push(Event::Committed { ok: false, error: Some(trouble.text) });
             }
         }
     }

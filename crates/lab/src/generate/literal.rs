@@ -96,7 +96,10 @@ fn push_rare(out: &mut Vec<u8>, chance: &mut Chance, lot: u32, unscaled: u64, di
         25 => put(format_args!("9999999999.99999999")),
         26 => put(format_args!("9999999999.999999994999")),
         27 => {
-            put(format_args!("{}", chance.pick(&["0.000000005", "0.000000015", "5e-09", "1e-400"])))
+            put(format_args!(
+                "{}",
+                chance.pick(&["0.000000005", "0.000000015", "5e-09", "1e-400"])
+            ));
         }
         28 => put(format_args!("{}", chance.pick(&["-0.0", "0", "0.0", "0e10", "-0"]))),
         _ => put(format_args!("-{whole}.{:0w$}", rest, w = width.max(1))),
