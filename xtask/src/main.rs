@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 mod check;
 mod test;
 
+mod bench;
 mod demo;
 mod stack;
 
@@ -32,6 +33,8 @@ enum Command {
     Stack(stack::Arguments),
     /// Real servers, three instances, 300,000 messages, a kill -9, and the verdict
     Demo(demo::Arguments),
+    /// What things cost, beside something else in the same run
+    Bench(bench::Arguments),
     /// What continuous integration runs: check, then test
     Ci,
 }
@@ -54,6 +57,7 @@ fn run(command: &Command) -> Result<bool> {
         Command::Test(arguments) => test::run(arguments),
         Command::Stack(arguments) => stack::run(arguments).map(|()| true),
         Command::Demo(arguments) => demo::run(arguments),
+        Command::Bench(arguments) => bench::run(arguments),
         Command::Ci => {
             let checked = check::run()?;
             let tested = test::run(&test::Arguments::default())?;
