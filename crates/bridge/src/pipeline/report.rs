@@ -48,6 +48,7 @@ pub(super) struct Report {
 #[derive(Default)]
 struct Seen {
     rebalances: u64,
+    rebalancing: Duration,
     lost_ranges: usize,
     partitions: Vec<OfPartition>,
 }
@@ -260,6 +261,8 @@ impl Report {
         metrics.ready.set(i64::from(self.status.ready));
         metrics.idle_seconds.set(idle.unwrap_or_else(|| self.board.age()).as_secs_f64());
         metrics.rebalances.inc_by(source.rebalances - self.seen.rebalances);
+        let rebalancing = source.rebalancing_time.saturating_sub(self.seen.rebalancing);
+        metrics.rebalancing_seconds.inc_by(rebalancing.as_secs_f64());
         for lost in &source.lost_ranges[self.seen.lost_ranges..] {
             metrics.lost_ranges.inc();
             metrics.lost_messages.inc_by(lost.offsets.end - lost.offsets.start);
@@ -277,6 +280,7 @@ impl Report {
         }
         self.seen = Seen {
             rebalances: source.rebalances,
+            rebalancing: source.rebalancing_time,
             lost_ranges: source.lost_ranges.len(),
             partitions,
         };

@@ -1,4 +1,10 @@
 //! Every metric of an instance, in one place. Counted per chunk or batch, never per record.
+//!
+//! A new one is a field and a line of [`Metrics::new`]; `docs/metrics.md` is written from these.
+
+mod declare;
+#[cfg(test)]
+mod reference;
 
 use std::sync::atomic::AtomicU64;
 
@@ -7,47 +13,56 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Registry;
 
-/// A table of the catalog.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct OfTable {
-    /// Its name.
-    pub table: String,
+use declare::{Buckets, Declare, Declared, Labels, Measure};
+
+macro_rules! labels {
+    ($($(#[$about:meta])+ $set:ident { $($(#[$field_about:meta])+ $label:ident: $kind:ty),+ })+) => {$(
+        $(#[$about])+
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+        pub struct $set {
+            $($(#[$field_about])+ pub $label: $kind,)+
+        }
+
+        impl Labels for $set {
+            const NAMES: &'static [&'static str] = &[$(stringify!($label)),+];
+        }
+    )+};
 }
 
-/// Why rows became dead letters.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct OfReason {
-    /// The route.
-    pub route: String,
-    /// One of the closed set of reasons.
-    pub reason: &'static str,
+labels! {
+    /// A table of the catalog.
+    OfTable {
+        /// Its name.
+        table: String
+    }
+    /// Why rows became dead letters.
+    OfReason {
+        /// The route.
+        route: String,
+        /// One of the closed set of reasons.
+        reason: &'static str
+    }
+    /// A kind of source: `kafka` or `nats`.
+    OfSource {
+        /// Its name.
+        source: &'static str
+    }
+    /// A partition of a topic.
+    OfPartition {
+        /// The topic.
+        topic: String,
+        /// The partition's number.
+        partition: i32
+    }
 }
-
-/// A kind of source: `kafka` or `nats`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct OfSource {
-    /// Its name.
-    pub source: &'static str,
-}
-
-/// A partition of a topic.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct OfPartition {
-    /// The topic.
-    pub topic: String,
-    /// The partition's number.
-    pub partition: i32,
-}
-
-type Ratio = Gauge<f64, AtomicU64>;
 
 /// All metrics of this process.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    declared: Vec<Declared>,
     /// Messages fetched.
     pub received: Family<OfSource, Counter>,
     /// Bytes of keys, headers and payloads fetched.
@@ -65,9 +80,9 @@ pub struct Metrics {
     /// Messages that became dead letters.
     pub dead_letters: Family<OfReason, Counter>,
     /// Duration of inserts.
-    pub insert_seconds: Family<OfTable, Histogram>,
+    pub insert_seconds: Family<OfTable, Histogram, Buckets>,
     /// Rows of batches.
-    pub batch_rows: Family<OfTable, Histogram>,
+    pub batch_rows: Family<OfTable, Histogram, Buckets>,
     /// From a message's broker time to the moment its row was durable, oldest message of a chunk.
     pub durable_seconds: Histogram,
     /// Rows fetched and not durable.
@@ -82,6 +97,8 @@ pub struct Metrics {
     pub lag: Family<OfPartition, Gauge>,
     /// Assignments and revocations by the group.
     pub rebalances: Counter,
+    /// Time in which the group's changes kept this instance from reading.
+    pub rebalancing_seconds: Counter<f64, AtomicU64>,
     /// Ranges that the broker had deleted before they were read.
     pub lost_ranges: Counter,
     /// Messages in these ranges.
@@ -95,135 +112,73 @@ pub struct Metrics {
     /// 1 when ready.
     pub ready: Gauge,
     /// Seconds since something became durable.
-    pub idle_seconds: Ratio,
+    pub idle_seconds: Measure,
 }
 
 impl Metrics {
     /// All metrics at zero, with the instance's identity as an info metric.
     #[must_use]
     pub fn new(instance_id: &str, instance_number: u32) -> Self {
-        let mut registry = Registry::with_prefix("data_bridge");
-        let identity = vec![
-            ("version", env!("CARGO_PKG_VERSION").to_owned()),
-            ("instance_id", instance_id.to_owned()),
-            ("instance_number", instance_number.to_string()),
-        ];
-        registry.register("build", "Version and identity of this instance", Info::new(identity));
-        let mut metrics = Self::unregistered();
-        metrics.register_flow(&mut registry);
-        metrics.register_state(&mut registry);
-        metrics.registry = registry;
-        metrics
-    }
-
-    fn unregistered() -> Self {
-        Self {
+        let mut to = Declare::new();
+        to.info(
+            "build",
+            &["version", "instance_id", "instance_number"],
+            &[env!("CARGO_PKG_VERSION").into(), instance_id.into(), instance_number.to_string()],
+            "Version and identity of this instance",
+        );
+        let mut metrics = Self {
+            received: to.counters("received_messages", "Messages fetched"),
+            received_bytes: to.counters_bytes("received", "Keys, headers and payloads fetched"),
+            decoded: to.counters("decoded_rows", "Rows decoded"),
+            unknown_fields: to.counter("unknown_fields", "Fields of messages that no column takes"),
+            inserted: to.counters("inserted_rows", "Rows durable in ClickHouse"),
+            inserts: to.counters("inserts", "Inserts that succeeded"),
+            retries: to.counters("insert_retries", "Inserts that failed and are tried again"),
+            dead_letters: to.counters("dead_letters", "Messages that became dead letters"),
+            insert_seconds: to.histograms_seconds(
+                "insert_duration",
+                // 1 ms to 33 s.
+                || Histogram::new(exponential_buckets(0.001, 2.0, 16)),
+                "Encoding and inserting a batch",
+            ),
+            batch_rows: to.histograms(
+                "batch_rows",
+                // 1 row to a million.
+                || Histogram::new(exponential_buckets(1.0, 4.0, 11)),
+                "Rows of inserted batches",
+            ),
+            durable_seconds: to.histogram_seconds(
+                "produce_to_durable",
+                // 5 ms to 80 s.
+                || Histogram::new(exponential_buckets(0.005, 2.0, 15)),
+                "From the broker's time of a chunk's oldest message to its rows being durable",
+            ),
+            buffer_rows: to.gauge("buffer_rows", "Rows fetched and not durable"),
+            buffer_bytes: to
+                .gauge_bytes("buffer", "Memory held for what is fetched and not durable"),
+            backpressure: to.gauge("backpressure", "1 while fetching is held back"),
+            assigned: to.gauges("assigned", "1 per partition this instance reads"),
+            lag: to.gauges("lag_messages", "Messages from the commit to the end"),
+            rebalances: to.counter("rebalances", "Assignments and revocations"),
+            rebalancing_seconds: to.counter_seconds(
+                "rebalancing",
+                "Time in which the group's changes stopped reading",
+            ),
+            lost_ranges: to
+                .counter("lost_ranges", "Ranges deleted by the broker before they were read"),
+            lost_messages: to.counter("lost_messages", "Messages in lost ranges"),
+            commits: to.counter("commits", "Commits that the broker accepted"),
+            commit_failures: to.counter("commit_failures", "Commits that were refused"),
+            table_paused: to
+                .gauges("table_paused", "1 while a table cannot be written until someone mends it"),
+            ready: to.gauge("ready", "1 when ready"),
+            idle_seconds: to
+                .gauge_seconds("since_last_durable", "Time since something became durable"),
             registry: Registry::default(),
-            received: Family::default(),
-            received_bytes: Family::default(),
-            decoded: Family::default(),
-            unknown_fields: Counter::default(),
-            inserted: Family::default(),
-            inserts: Family::default(),
-            retries: Family::default(),
-            dead_letters: Family::default(),
-            // 1 ms to 33 s.
-            insert_seconds: Family::new_with_constructor(|| {
-                Histogram::new(exponential_buckets(0.001, 2.0, 16))
-            }),
-            // 1 row to a million.
-            batch_rows: Family::new_with_constructor(|| {
-                Histogram::new(exponential_buckets(1.0, 4.0, 11))
-            }),
-            // 5 ms to 80 s.
-            durable_seconds: Histogram::new(exponential_buckets(0.005, 2.0, 15)),
-            buffer_rows: Gauge::default(),
-            buffer_bytes: Gauge::default(),
-            backpressure: Gauge::default(),
-            assigned: Family::default(),
-            lag: Family::default(),
-            rebalances: Counter::default(),
-            lost_ranges: Counter::default(),
-            lost_messages: Counter::default(),
-            commits: Counter::default(),
-            commit_failures: Counter::default(),
-            table_paused: Family::default(),
-            ready: Gauge::default(),
-            idle_seconds: Ratio::default(),
-        }
-    }
-
-    /// What passes through.
-    fn register_flow(&self, to: &mut Registry) {
-        to.register("received_messages", "Messages fetched", self.received.clone());
-        to.register_with_unit(
-            "received",
-            "Keys, headers and payloads fetched",
-            Unit::Bytes,
-            self.received_bytes.clone(),
-        );
-        to.register("decoded_rows", "Rows decoded", self.decoded.clone());
-        to.register(
-            "unknown_fields",
-            "Fields of messages that no column takes",
-            self.unknown_fields.clone(),
-        );
-        to.register("inserted_rows", "Rows durable in ClickHouse", self.inserted.clone());
-        to.register("inserts", "Inserts that succeeded", self.inserts.clone());
-        to.register(
-            "insert_retries",
-            "Inserts that failed and are tried again",
-            self.retries.clone(),
-        );
-        to.register("dead_letters", "Messages that became dead letters", self.dead_letters.clone());
-        to.register_with_unit(
-            "insert_duration",
-            "Encoding and inserting a batch",
-            Unit::Seconds,
-            self.insert_seconds.clone(),
-        );
-        to.register("batch_rows", "Rows of inserted batches", self.batch_rows.clone());
-        to.register_with_unit(
-            "produce_to_durable",
-            "From the broker's time of a chunk's oldest message to its rows being durable",
-            Unit::Seconds,
-            self.durable_seconds.clone(),
-        );
-    }
-
-    /// How it stands.
-    fn register_state(&self, to: &mut Registry) {
-        to.register("buffer_rows", "Rows fetched and not durable", self.buffer_rows.clone());
-        to.register_with_unit(
-            "buffer",
-            "Memory held for what is fetched and not durable",
-            Unit::Bytes,
-            self.buffer_bytes.clone(),
-        );
-        to.register("backpressure", "1 while fetching is held back", self.backpressure.clone());
-        to.register("assigned", "1 per partition this instance reads", self.assigned.clone());
-        to.register("lag_messages", "Messages from the commit to the end", self.lag.clone());
-        to.register("rebalances", "Assignments and revocations", self.rebalances.clone());
-        to.register(
-            "lost_ranges",
-            "Ranges deleted by the broker before they were read",
-            self.lost_ranges.clone(),
-        );
-        to.register("lost_messages", "Messages in lost ranges", self.lost_messages.clone());
-        to.register("commits", "Commits that the broker accepted", self.commits.clone());
-        to.register("commit_failures", "Commits that were refused", self.commit_failures.clone());
-        to.register(
-            "table_paused",
-            "1 while a table cannot be written until someone mends it",
-            self.table_paused.clone(),
-        );
-        to.register("ready", "1 when ready", self.ready.clone());
-        to.register_with_unit(
-            "since_last_durable",
-            "Time since something became durable",
-            Unit::Seconds,
-            self.idle_seconds.clone(),
-        );
+            declared: Vec::new(),
+        };
+        (metrics.registry, metrics.declared) = to.done();
+        metrics
     }
 
     /// The page of `/metrics`, in the OpenMetrics text format.
@@ -254,5 +209,23 @@ mod tests {
             page.contains("data_bridge_insert_duration_seconds_count{table=\"ticks\"} 1"),
             "{page}"
         );
+    }
+
+    #[test]
+    fn every_metric_on_the_page_is_declared_under_its_exposed_name() {
+        let metrics = Metrics::new("bridge-a", 2);
+        let of = OfSource { source: "kafka" };
+        metrics.received.get_or_create(&of).inc();
+        metrics.received_bytes.get_or_create(&of).inc();
+        let page = metrics.page().unwrap();
+        for line in page.lines().filter(|line| !line.starts_with('#')) {
+            let name = line.split(['{', ' ']).next().unwrap();
+            let stem = ["_bucket", "_count", "_sum"]
+                .iter()
+                .find_map(|end| name.strip_suffix(end))
+                .unwrap_or(name);
+            let known = |metric: &Declared| metric.name == stem || metric.name == name;
+            assert!(metrics.declared.iter().any(known), "{name} is exposed and not declared");
+        }
     }
 }
