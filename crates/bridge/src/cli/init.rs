@@ -61,7 +61,7 @@ async fn tables(config: &Config) -> anyhow::Result<bool> {
     let database = clickhouse.database();
     let failed = |failure: Failure| {
         let exit = match failure {
-            Failure::Server { .. } => Exit::Failed,
+            Failure::Server { .. } | Failure::Credentials(_) => Exit::Failed,
             Failure::Http { .. } | Failure::Connect(_) | Failure::Cut(_) | Failure::TimedOut(_) => {
                 Exit::Unreachable
             }

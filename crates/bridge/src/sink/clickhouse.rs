@@ -9,7 +9,7 @@ use data_bridge_core::catalog::Table;
 use data_bridge_core::verdict::Failure;
 use reqwest::header::CONTENT_ENCODING;
 
-use super::exception::{failure_in, shorten};
+use super::exception::{failure_in, shorten, with_row};
 use crate::config::{self, Compression, Secret};
 
 /// How long a connection may take. A loopback or LAN connection takes milliseconds; a lost SYN is
@@ -119,12 +119,14 @@ impl ClickHouse {
             Compression::Lz4 => Some("lz4"),
         };
         let limit = self.inner.insert_timeout;
-        let text = self.post(&statement, &settings, encoding, body, limit).await?;
+        let answer = self.post(&statement, &settings, encoding, body, limit).await;
         // An error can arrive in the middle of a 200 answer; an insert's answer is otherwise empty.
-        match failure_in(&text, None) {
-            Some(failure) => Err(failure),
-            None => Ok(()),
-        }
+        let failure = match answer {
+            Ok(text) => failure_in(&text, None),
+            Err(failure) => Some(failure),
+        };
+        let target = || format!("{}.{}", self.inner.database, table.name);
+        failure.map_or(Ok(()), |failure| Err(with_row(failure, &target())))
     }
 
     /// Runs a statement in the bridge's database and returns the answer's text.

@@ -15,7 +15,34 @@ pub(crate) fn failure_in(text: &str, code: Option<i32>) -> Option<Failure> {
     let code = code.or(stated)?;
     let message = text.split_once("DB::Exception: ").map_or(text, |(_, message)| message).trim();
     let (message, name) = split_name(message);
-    Some(Failure::Server { code, name: name.to_owned(), message: shorten(message).to_owned() })
+    let (name, message) = (name.to_owned(), shorten(message).to_owned());
+    Some(Failure::Server { code, name, message, row: None })
+}
+
+/// Notes which row of an insert into `table` (as `database.table`) was refused, where the text says
+/// so exactly. A constraint counts the rows of the block that was sent, from 1; the same words about
+/// another table come from a view, which may have dropped rows before.
+pub(crate) fn with_row(failure: Failure, table: &str) -> Failure {
+    match failure {
+        Failure::Server { code: VIOLATED_CONSTRAINT, name, message, row: None } => {
+            let row = violated_row(&message, table);
+            Failure::Server { code: VIOLATED_CONSTRAINT, name, message, row }
+        }
+        other => other,
+    }
+}
+
+/// ClickHouse's code for a constraint that a row violates.
+const VIOLATED_CONSTRAINT: i32 = 469;
+
+/// Reads "Constraint `sane` for table market.ticks (…) is violated at row 17. Expression: …".
+fn violated_row(message: &str, table: &str) -> Option<u32> {
+    let (constraint, at) = message.split_once(" is violated at row ")?;
+    let (_, of) = constraint.split_once(" for table ")?;
+    let named = of.split(" (").next()?.replace('`', "");
+    let digits = at.split(|c: char| !c.is_ascii_digit()).next()?;
+    let is_ours = named == table && !message.contains("while pushing to view");
+    digits.parse::<u32>().ok()?.checked_sub(1).filter(|_| is_ours)
 }
 
 /// Cuts `… (UNKNOWN_TABLE) (version 26.7.2.1)` into the message and the error's name.
@@ -54,6 +81,7 @@ mod tests {
                 code: 60,
                 name: "UNKNOWN_TABLE".to_owned(),
                 message: "Table market.ticks does not exist.".to_owned(),
+                row: None,
             })
         );
     }
@@ -71,5 +99,21 @@ mod tests {
     fn text_of_a_proxy_is_no_exception() {
         assert_eq!(failure_in("<html>502 Bad Gateway</html>", None), None);
         assert_eq!(failure_in("Code: abc", None), None);
+    }
+
+    #[test]
+    fn a_row_is_named_only_by_a_constraint_of_the_table_itself() {
+        let row = |text: &str, table| {
+            failure_in(text, None).and_then(|failure| with_row(failure, table).row())
+        };
+        let said = "Code: 469. DB::Exception: Constraint `sane` for table market.ticks \
+                    (6f1c) is violated at row 17. Expression: (bid != 666). Column values: \
+                    bid = 666. (VIOLATED_CONSTRAINT)";
+        assert_eq!(row(said, "market.ticks"), Some(16));
+        assert_eq!(row(said, "market.other"), None);
+        let pushed = said.replace(" (VIOLATED", ": while pushing to view market.w (VIOLATED");
+        assert_eq!(row(&pushed, "market.ticks"), None);
+        assert_eq!(row(&said.replace("469", "395"), "market.ticks"), None);
+        assert_eq!(row(&said.replace("row 17", "row 0"), "market.ticks"), None);
     }
 }

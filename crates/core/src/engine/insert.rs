@@ -155,6 +155,7 @@ impl Engine {
             failures: 0,
             unknown: 0,
             twin: None,
+            accused: false,
             progress: Progress::Ready,
         };
         self.batches.insert(id, batch);
@@ -182,6 +183,9 @@ impl Engine {
             return;
         };
         let twin = batch.twin;
+        if batch.accused {
+            self.tables.entry(table).or_default().misled = true;
+        }
         self.drop_rows(id, &batch, outputs);
         self.settle(batch.claims, outputs);
         // No row of the first half was bad, so one of the second is: its halves tell more.
@@ -202,6 +206,7 @@ impl Engine {
             Verdict::Isolate if table == self.limits.dead_letters => Verdict::Pause,
             verdict @ (Verdict::Retry
             | Verdict::Split
+            | Verdict::Refresh
             | Verdict::Pause
             | Verdict::Isolate
             | Verdict::Unknown) => verdict,
@@ -214,7 +219,7 @@ impl Engine {
                 let wait = self.back_off(id);
                 self.halve(id, wait, outputs);
             }
-            Verdict::Pause => {
+            Verdict::Refresh | Verdict::Pause => {
                 self.back_off(id);
                 self.pause_table(table, failure, outputs);
             }

@@ -36,6 +36,8 @@ pub(super) struct TableState {
     /// Batches that failed and are not durable yet.
     pub(super) failed: usize,
     pub(super) paused: Option<(Moment, Failure)>,
+    /// The server once named a row as bad that it then took: its hints count no more.
+    pub(super) misled: bool,
     /// When each partition last got rows.
     seen: BTreeMap<Partition, Moment>,
 }

@@ -90,7 +90,7 @@ impl Scene {
 }
 
 fn refused(code: i32) -> Failure {
-    Failure::Server { code, name: String::new(), message: String::new() }
+    Failure::Server { code, name: String::new(), message: String::new(), row: None }
 }
 
 fn sent(outputs: &[Output]) -> Vec<BatchId> {

@@ -4,9 +4,19 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// The row at `place` of a batch is bad: plays ClickHouse until all is settled. How many inserts it
+/// What ClickHouse says of the row that it refuses.
+#[derive(Clone, Copy, PartialEq)]
+enum Hint {
+    Nothing,
+    /// The first bad row of the insert.
+    First,
+    /// A row that is not bad, or not even there.
+    Wrong(u32),
+}
+
+/// These rows of a batch are bad: plays ClickHouse until all is settled. How many inserts it
 /// took, and how many rows were buried.
-fn search(scene: &mut Scene, rows: u32, bad: &[u32]) -> (u32, u32) {
+fn search(scene: &mut Scene, rows: u32, bad: &[u32], hint: Hint) -> (u32, u32) {
     let mut said = scene.fetch(LANE, u64::from(rows), &[(JANUARY, rows)]);
     let mut ranges = BTreeMap::new();
     let (mut inserts, mut buried) = (0, 0);
@@ -44,8 +54,21 @@ fn search(scene: &mut Scene, rows: u32, bad: &[u32]) -> (u32, u32) {
             continue;
         };
         inserts += 1;
-        let is_bad = bad.iter().any(|row| ranges[&batch].contains(row));
-        said = if is_bad { scene.fail(batch, 469) } else { scene.durable(batch) };
+        let range = &ranges[&batch];
+        let first = bad.iter().filter(|row| range.contains(row)).min();
+        said = match first {
+            None => scene.durable(batch),
+            Some(first) => {
+                let row = match hint {
+                    Hint::Nothing => None,
+                    Hint::First => Some(first - range.start),
+                    Hint::Wrong(row) => Some(row),
+                };
+                let (name, message) = (String::new(), String::new());
+                let failure = Failure::Server { code: 469, name, message, row };
+                scene.tell(Input::Failed { batch, failure })
+            }
+        };
     }
 }
 
@@ -53,7 +76,7 @@ fn search(scene: &mut Scene, rows: u32, bad: &[u32]) -> (u32, u32) {
 fn one_bad_row_among_a_hundred_thousand_is_found_in_35_inserts_and_buried_alone() {
     for bad in [0, 1, 49_999, 50_000, 77_777, 99_999] {
         let mut scene = Scene::usual();
-        let (inserts, buried) = search(&mut scene, 100_000, &[bad]);
+        let (inserts, buried) = search(&mut scene, 100_000, &[bad], Hint::Nothing);
         assert_eq!(buried, 1);
         assert!(inserts <= 34, "2·log₂(100,000) + 1 = 34.2, not {inserts}");
         assert_eq!(scene.engine.snapshot().open_chunks, 1, "the letter is not durable yet");
@@ -72,16 +95,41 @@ proptest! {
     fn exactly_the_bad_rows_are_buried_at_a_bounded_cost(
         rows in 1_u32..3_000,
         places in proptest::collection::vec(any::<proptest::sample::Index>(), 0..6),
+        named: bool,
     ) {
+        let hint = if named { Hint::First } else { Hint::Nothing };
         let bad: BTreeSet<_> = places.iter().map(|place| place.index(rows as usize)).collect();
         let bad: Vec<_> = bad.into_iter().filter_map(|row| u32::try_from(row).ok()).collect();
         // Letters wait, so that the search is alone.
         let limits = Limits { batch_age: Duration::from_secs(5), ..Limits::default() };
         let mut scene = Scene::new(limits);
         scene.tell(Input::Assigned { lane: LANE, start: Position(0), table: TICKS });
-        let (inserts, buried) = search(&mut scene, rows, &bad);
+        let (inserts, buried) = search(&mut scene, rows, &bad, hint);
         prop_assert_eq!(buried as usize, bad.len());
         let bound = 2.0 * f64::from(rows).log2() * f64::from(buried) + 1.0;
         prop_assert!(f64::from(inserts) <= bound, "{} inserts for {} of {}", inserts, bad.len(), rows);
+    }
+
+    /// A wrong hint buries nothing that is good, and costs a bounded number of inserts.
+    #[test]
+    fn a_wrong_hint_does_no_harm(rows in 1_u32..500, place: proptest::sample::Index, wrong in 0_u32..600) {
+        let bad = u32::try_from(place.index(rows as usize)).unwrap_or(0);
+        let limits = Limits { batch_age: Duration::from_secs(5), ..Limits::default() };
+        let mut scene = Scene::new(limits);
+        scene.tell(Input::Assigned { lane: LANE, start: Position(0), table: TICKS });
+        let (inserts, buried) = search(&mut scene, rows, &[bad], Hint::Wrong(wrong));
+        prop_assert_eq!(buried, 1);
+        let bound = 2.0 * f64::from(rows).log2() + 4.0;
+        prop_assert!(f64::from(inserts) <= bound, "{} inserts for {} rows", inserts, rows);
+    }
+}
+
+#[test]
+fn a_row_that_the_server_names_is_found_in_four_inserts() {
+    for bad in [0, 1, 49_999, 99_999] {
+        let mut scene = Scene::usual();
+        let (inserts, buried) = search(&mut scene, 100_000, &[bad], Hint::First);
+        assert_eq!(buried, 1);
+        assert!(inserts <= 4, "{inserts} inserts");
     }
 }

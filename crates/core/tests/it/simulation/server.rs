@@ -34,7 +34,7 @@ pub(super) struct Answer {
 }
 
 pub(super) fn refused(code: i32) -> Failure {
-    Failure::Server { code, name: String::new(), message: String::from("refused") }
+    Failure::Server { code, name: String::new(), message: String::from("refused"), row: None }
 }
 
 const NOTHING_WRONG: Answer = Answer { happened: true, failure: None };
