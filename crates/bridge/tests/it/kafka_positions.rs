@@ -166,6 +166,9 @@ fn what_retention_deleted_before_the_start_is_named() {
     assert_eq!(lost.len(), 1);
     assert_eq!((lost[0].partition, lost[0].offsets.clone()), (0, 0..60));
     second.close();
+    // For an audit that asks later.
+    let (_, mark) = committed(&config.kafka.group_id, topic, 0).expect("committed");
+    assert!(mark.ends_with(";1;0;0-60"), "{mark}");
 }
 
 /// FAILURES 10, while it is read.
@@ -195,6 +198,8 @@ fn what_retention_deletes_under_a_reader_is_named() {
     board.wait("the other flows", |view| view.offsets(topic, 1) == (0..10).collect::<Vec<_>>());
     board.look(|view| assert_eq!(view.starts.len(), 2, "the lane is the same"));
     member.close();
+    let (_, mark) = committed(&config.kafka.group_id, topic, 0).expect("committed");
+    assert!(mark.ends_with(";2;0;10-60"), "{mark}");
 }
 
 /// The same while the cooperative protocol is in use: partitions are given one by one.

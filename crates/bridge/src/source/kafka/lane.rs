@@ -176,7 +176,7 @@ mod tests {
     }
 
     fn mark() -> Mark {
-        Mark { topic_id: None, partitions: 1, began: 0 }
+        Mark { topic_id: None, partitions: 1, began: 0, lost: Vec::new() }
     }
 
     #[test]

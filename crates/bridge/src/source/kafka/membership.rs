@@ -264,6 +264,8 @@ impl Membership {
                 }
                 Some(lane) => {
                     lane.next = placed.start.offset;
+                    // It names what was lost; the next commit carries it.
+                    lane.mark = placed.start.mark;
                     lane.state = State::Open;
                     starts.push((placed.partition, placed.start.offset));
                 }

@@ -105,7 +105,7 @@ pub(super) fn decide(facts: &Facts<'_>, has_rows: impl FnOnce() -> Option<bool>)
     } else {
         (commit.offset, Reason::Committed, None)
     };
-    let mark = match &commit.mark {
+    let mut mark = match &commit.mark {
         Some(mark) => Mark {
             // A broker that learned topic ids since.
             topic_id: facts.topic_id.map(str::to_owned).or(mark.topic_id.clone()),
@@ -113,6 +113,9 @@ pub(super) fn decide(facts: &Facts<'_>, has_rows: impl FnOnce() -> Option<bool>)
         },
         None => facts.new_mark(commit.offset),
     };
+    if let (Reason::Expired, Some(lost)) = (reason, &lost) {
+        mark.lose(lost.clone());
+    }
     Start {
         to_commit: offset != commit.offset || commit.mark.as_ref() != Some(&mark),
         offset,
@@ -179,6 +182,7 @@ impl Facts<'_> {
             topic_id: self.topic_id.map(str::to_owned),
             partitions: seen.unwrap_or(self.partitions),
             began,
+            lost: Vec::new(),
         }
     }
 }
@@ -191,7 +195,7 @@ mod tests {
     const HIGH: u64 = 900;
 
     fn mark(id: &str, partitions: i32) -> Mark {
-        Mark { topic_id: Some(id.into()), partitions, began: 7 }
+        Mark { topic_id: Some(id.into()), partitions, began: 7, lost: Vec::new() }
     }
 
     fn commit(offset: u64, mark: Option<Mark>) -> Commit {
@@ -246,6 +250,7 @@ mod tests {
         assert_eq!((start.offset, start.reason), (LOW, Reason::Expired));
         assert_eq!(start.lost, Some(40..LOW));
         assert_eq!(start.mark.began, 7, "the bridge began where it began");
+        assert_eq!(start.mark.lost, [Range { start: 40, end: LOW }], "for later audits");
         assert!(start.to_commit);
     }
 
