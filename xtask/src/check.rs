@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::{prerequisites, screen, workspace};
 
+mod alerts;
 mod dependencies;
 mod files;
 mod layers;
@@ -22,12 +23,13 @@ struct Step {
 }
 
 /// The quick ones first.
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     Step { name: "system libraries", run: || Ok(found(prerequisites::check())) },
     Step { name: "format", run: || cargo(&["fmt", "--all", "--check"], &[]) },
     Step { name: "layers", run: layers::check },
     Step { name: "unused dependencies", run: dependencies::check },
     Step { name: "file sizes", run: files::check },
+    Step { name: "alert rules", run: alerts::check },
     Step {
         name: "clippy",
         run: || cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[]),
