@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::{prerequisites, screen, workspace};
 
-mod alerts;
+pub(crate) mod alerts;
 mod dependencies;
 mod files;
 mod layers;

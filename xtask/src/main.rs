@@ -10,6 +10,8 @@ mod test;
 
 mod bench;
 mod demo;
+#[cfg(test)]
+mod grafana;
 mod stack;
 
 mod prerequisites;

@@ -34,7 +34,7 @@ pub(super) fn check() -> Result<Finding> {
 }
 
 /// Metrics of ours that no instance exposes.
-fn unknown_metrics(rules: &str, reference: &str) -> Vec<String> {
+pub(crate) fn unknown_metrics(rules: &str, reference: &str) -> Vec<String> {
     let words = rules.split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'));
     let mut unknown: Vec<String> = words
         .filter(|word| word.starts_with("data_bridge_"))
