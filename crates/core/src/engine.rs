@@ -8,6 +8,7 @@ mod batch;
 mod budget;
 mod close;
 mod event;
+mod hold;
 mod insert;
 mod isolate;
 mod limits;
@@ -22,7 +23,8 @@ use backoff::Chance;
 use batch::{Batch, BlockId, Held};
 use budget::{Budget, Usage};
 use close::{Closing, Pacing, Phase};
-pub use event::{Input, Output, Part};
+pub use event::{Input, Output, Part, Return};
+use hold::Vigil;
 pub use limits::{Limits, MAX_BATCH_ROWS};
 use shelf::{Open, Stack, TableState};
 pub use snapshot::{PausedTable, Snapshot};
@@ -46,6 +48,7 @@ pub struct Engine {
     /// Lanes that were told to pause.
     paused: BTreeSet<LaneId>,
     pacing: Pacing,
+    vigil: Vigil,
     closings: Vec<Closing>,
     phase: Phase,
     last_durable: Option<Moment>,
@@ -72,6 +75,7 @@ impl Engine {
             in_flight: 0,
             paused: BTreeSet::new(),
             pacing: Pacing::default(),
+            vigil: Vigil::default(),
             closings: Vec::new(),
             phase: Phase::Running,
             last_durable: None,
@@ -96,6 +100,25 @@ impl Engine {
         Some(receipt)
     }
 
+    /// As [`open`](Self::open), for a lane without a front.
+    ///
+    /// None when these messages must be given back: the lane is not ours any more, its table cannot
+    /// be written, or the engine stops.
+    #[must_use = "a receipt that is dropped leaves its chunk open for ever"]
+    pub fn open_of_stream(&mut self, lane: LaneId, bytes: u64) -> Option<Receipt> {
+        if self.phase != Phase::Running {
+            return None;
+        }
+        let table = self.ledger.table(lane)?;
+        if self.tables.get(&table).is_some_and(|table| table.paused.is_some()) {
+            return None;
+        }
+        let receipt = self.ledger.open_of_stream(lane, bytes, self.now)?;
+        self.budget.charge(table, Usage::bytes(bytes));
+        self.watch(&receipt);
+        Some(receipt)
+    }
+
     /// Rows that still fit into the buffer: what one fetch may bring at most.
     #[must_use]
     pub fn rows_left(&self) -> u64 {
@@ -111,6 +134,11 @@ impl Engine {
             Input::Assigned { lane, start, table } => {
                 if self.phase != Phase::Stopped {
                     self.ledger.assign(lane, start, table);
+                }
+            }
+            Input::StreamAssigned { lane, table } => {
+                if self.phase == Phase::Running {
+                    self.ledger.assign_stream(lane, table);
                 }
             }
             Input::Decoded { receipt, parts } => self.shelve(receipt, &parts, outputs),
@@ -130,6 +158,7 @@ impl Engine {
             Input::Tick => {}
         }
         self.expire(outputs);
+        self.keep(outputs);
         self.send(outputs);
         self.pause_or_resume(outputs);
         self.commit(outputs);
@@ -144,6 +173,7 @@ impl Engine {
         shelves
             .chain(self.commit_due())
             .chain(self.deadlines())
+            .chain(self.progress_due())
             .filter(|moment| *moment > self.now)
             .min()
     }
@@ -188,6 +218,9 @@ impl Engine {
         self.ledger.settle(claims, &mut self.freed);
         for freed in self.freed.drain(..) {
             self.budget.release(freed.table, Usage::bytes(freed.bytes));
+            if freed.ack {
+                outputs.push(Output::Ack { chunk: freed.chunk });
+            }
             outputs.push(Output::Free { chunk: freed.chunk });
         }
     }
@@ -202,9 +235,16 @@ impl Engine {
             .collect();
         let pressure = self.budget.weigh(&troubled);
         let (mut pause, mut resume) = (Vec::new(), Vec::new());
-        for (lane, table) in self.ledger.live() {
+        // A stream goes on when its table is paused: others come by the same way, and what cannot be
+        // written is refused and given back.
+        let lanes = self.ledger.live().map(|(lane, table)| {
+            let table_paused = self.tables.get(&table).is_some_and(|table| table.paused.is_some());
+            (lane, table, table_paused)
+        });
+        let streams = self.ledger.live_streams().map(|(lane, table)| (lane, table, false));
+        for (lane, table, table_paused) in lanes.chain(streams) {
             let waits = self.phase != Phase::Running
-                || self.tables.get(&table).is_some_and(|table| table.paused.is_some())
+                || table_paused
                 || if troubled.contains(&table) {
                     pressure.on_troubled
                 } else {

@@ -2,10 +2,12 @@
 //!
 //! A [`Receipt`] is the right to settle a chunk. The ledger moves a lane's front over contiguous
 //! settled chunks only, and a `Commit` is made of nothing but fronts that moved: what is still
-//! open, what lies behind, and what belongs to a lane that ended cannot be committed.
+//! open, what lies behind, and what belongs to a lane that ended cannot be committed. A stream is a
+//! lane without a front: each of its chunks is acked on its own when it settles.
 
 mod lane;
 mod receipt;
+mod stream;
 
 use std::collections::BTreeMap;
 
@@ -13,11 +15,14 @@ use crate::units::{ChunkId, LaneId, Moment, Position, TableId};
 use lane::Lane;
 pub use receipt::Receipt;
 pub(crate) use receipt::{Claim, Share};
+pub(crate) use stream::Standing;
+use stream::Stream;
 
 /// All lanes of this process, their chunks in order, and what was committed.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     lanes: BTreeMap<LaneId, Lane>,
+    streams: BTreeMap<LaneId, Stream>,
     bundles: BTreeMap<u64, Bundle>,
     last_chunk: u64,
     last_bundle: u64,
@@ -50,6 +55,8 @@ pub(crate) struct Freed {
     pub(crate) chunk: ChunkId,
     pub(crate) table: TableId,
     pub(crate) bytes: u64,
+    /// Its broker waits for an ack of its own.
+    pub(crate) ack: bool,
 }
 
 impl Ledger {
@@ -75,10 +82,57 @@ impl Ledger {
         Some(Receipt::new(lane, chunk))
     }
 
+    /// Begins a lane without a front.
+    pub(crate) fn assign_stream(&mut self, lane: LaneId, table: TableId) {
+        self.streams.entry(lane).or_insert_with(|| Stream::new(table));
+    }
+
+    /// Opens a chunk of a lane without a front; None when the lane is not ours any more.
+    pub(crate) fn open_of_stream(
+        &mut self,
+        lane: LaneId,
+        bytes: u64,
+        now: Moment,
+    ) -> Option<Receipt> {
+        let chunk = ChunkId(self.last_chunk + 1);
+        self.streams.get_mut(&lane)?.open(chunk, bytes, now)?;
+        self.last_chunk = chunk.0;
+        Some(Receipt::new(lane, chunk))
+    }
+
+    /// What the broker believes of a chunk; None when it must hear nothing of it.
+    pub(crate) fn standing(&self, lane: LaneId, chunk: ChunkId) -> Option<Standing> {
+        self.streams.get(&lane)?.standing(chunk)
+    }
+
+    /// A chunk may be delivered again; false when it was given back before, or is not open.
+    pub(crate) fn give_back(&mut self, lane: LaneId, chunk: ChunkId) -> bool {
+        self.streams.get_mut(&lane).is_some_and(|stream| stream.give_back(chunk))
+    }
+
+    /// Chunks of streams of this table, of all tables without one, that were not given back before.
+    pub(crate) fn give_back_all(&mut self, table: Option<TableId>) -> Vec<ChunkId> {
+        let mut given = Vec::new();
+        for stream in self.streams.values_mut() {
+            if table.is_none_or(|table| table == stream.table()) {
+                stream.give_back_all(&mut given);
+            }
+        }
+        given
+    }
+
+    /// Streams that take new chunks, with their tables.
+    pub(crate) fn live_streams(&self) -> impl Iterator<Item = (LaneId, TableId)> + '_ {
+        let live = self.streams.iter().filter(|(_, stream)| stream.is_live());
+        live.map(|(id, stream)| (*id, stream.table()))
+    }
+
     /// Sets the moment from which a chunk's age counts.
     pub(crate) fn touch(&mut self, receipt: &Receipt, now: Moment) {
         if let Some(lane) = self.lanes.get_mut(&receipt.lane()) {
             lane.touch(receipt.chunk(), now);
+        } else if let Some(stream) = self.streams.get_mut(&receipt.lane()) {
+            stream.touch(receipt.chunk(), now);
         }
     }
 
@@ -86,6 +140,8 @@ impl Ledger {
     pub(crate) fn cut(&mut self, receipt: &Receipt) -> Receipt {
         if let Some(lane) = self.lanes.get_mut(&receipt.lane()) {
             lane.cut(receipt.chunk());
+        } else if let Some(stream) = self.streams.get_mut(&receipt.lane()) {
+            stream.cut(receipt.chunk());
         }
         Receipt::new(receipt.lane(), receipt.chunk())
     }
@@ -119,13 +175,27 @@ impl Ledger {
     fn settle_receipt(&mut self, receipt: Receipt, freed: &mut Vec<Freed>) {
         let (lane_id, chunk) = receipt.spend();
         let Some(lane) = self.lanes.get_mut(&lane_id) else {
+            self.settle_of_stream(lane_id, chunk, freed);
             return;
         };
         if let Some(bytes) = lane.settle(chunk) {
-            freed.push(Freed { chunk, table: lane.table(), bytes });
+            freed.push(Freed { chunk, table: lane.table(), bytes, ack: false });
         }
         if lane.is_over() {
             self.lanes.remove(&lane_id);
+        }
+    }
+
+    fn settle_of_stream(&mut self, lane: LaneId, chunk: ChunkId, freed: &mut Vec<Freed>) {
+        let Some(stream) = self.streams.get_mut(&lane) else {
+            return;
+        };
+        if let Some(settled) = stream.settle(chunk) {
+            let (bytes, ack) = (settled.bytes, settled.ack);
+            freed.push(Freed { chunk, table: stream.table(), bytes, ack });
+        }
+        if stream.is_over() {
+            self.streams.remove(&lane);
         }
     }
 
@@ -148,8 +218,15 @@ impl Ledger {
         }
     }
 
-    /// Ends a lane: nothing of it is committed from now on. Its chunks live until they settle.
+    /// Ends a lane: nothing of it is committed or acked from now on. Its chunks live until they
+    /// settle.
     pub(crate) fn end(&mut self, lane_id: LaneId) {
+        if let Some(stream) = self.streams.get_mut(&lane_id) {
+            stream.end();
+            if stream.is_over() {
+                self.streams.remove(&lane_id);
+            }
+        }
         if let Some(lane) = self.lanes.get_mut(&lane_id) {
             lane.end();
             if lane.is_over() {
@@ -164,6 +241,8 @@ impl Ledger {
             lane.end();
         }
         self.lanes.retain(|_, lane| !lane.is_over());
+        self.streams.values_mut().for_each(Stream::end);
+        self.streams.retain(|_, stream| !stream.is_over());
     }
 
     /// Whether a front moved that no commit names yet.
@@ -201,9 +280,10 @@ impl Ledger {
         self.lanes.get(&lane).is_none_or(Lane::is_done)
     }
 
-    /// Whether every lane [is done](Self::is_done).
+    /// Whether every lane [is done](Self::is_done), and no stream that is ours keeps anything.
     pub(crate) fn all_done(&self) -> bool {
-        self.lanes.values().all(Lane::is_done)
+        let mut streams = self.streams.values().filter(|stream| stream.is_live());
+        self.lanes.values().all(Lane::is_done) && streams.all(|stream| stream.kept_chunks() == 0)
     }
 
     /// Whether rows under this claim belong to a lane that takes nothing new but still commits.
@@ -224,22 +304,28 @@ impl Ledger {
 
     /// The table of a lane's route, as long as anything of the lane is held.
     pub(crate) fn table(&self, lane: LaneId) -> Option<TableId> {
-        self.lanes.get(&lane).map(Lane::table)
+        let stream = || self.streams.get(&lane).map(Stream::table);
+        self.lanes.get(&lane).map(Lane::table).or_else(stream)
     }
 
     /// Chunks of which rows are not durable, of ended lanes too.
     pub(crate) fn open_chunks(&self) -> usize {
-        self.lanes.values().map(Lane::open_chunks).sum()
+        let of_streams: usize = self.streams.values().map(Stream::open_chunks).sum();
+        self.lanes.values().map(Lane::open_chunks).sum::<usize>() + of_streams
     }
 
-    /// Chunks that could still be committed if they became durable.
+    /// Chunks that could still be committed or acked if they became durable, without those that were
+    /// given back.
     pub(crate) fn open_chunks_of_ours(&self) -> usize {
-        self.lanes.values().filter(|lane| !lane.is_ended()).map(Lane::open_chunks).sum()
+        let lanes = self.lanes.values().filter(|lane| !lane.is_ended()).map(Lane::open_chunks);
+        let streams = self.streams.values().filter(|stream| stream.is_live());
+        lanes.chain(streams.map(Stream::kept_chunks)).sum()
     }
 
     /// When the oldest open chunk was opened.
     pub(crate) fn oldest_open(&self) -> Option<Moment> {
-        self.lanes.values().filter_map(Lane::oldest_open).min()
+        let streams = self.streams.values().filter_map(Stream::oldest_open);
+        self.lanes.values().filter_map(Lane::oldest_open).chain(streams).min()
     }
 }
 

@@ -32,6 +32,9 @@ impl Pipeline {
                 self.arenas.remove(&chunk);
             }
             Output::Commit { positions } => self.source.commit(&positions),
+            Output::Ack { chunk } | Output::Working { chunk } | Output::GiveBack { chunk, .. } => {
+                unreachable!("chunk {chunk} belongs to a lane with a front: Kafka's all have one")
+            }
             Output::Pause { lanes } => self.lanes.hold_for_engine(&lanes, true),
             Output::Resume { lanes } => self.lanes.hold_for_engine(&lanes, false),
             Output::Closed { lanes } => {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::batch::Progress;
-use super::{Engine, Output};
+use super::{Engine, Output, Return};
 use crate::settle::Commit;
 use crate::units::{LaneId, Moment};
 
@@ -165,6 +165,7 @@ impl Engine {
 
     fn end_all(&mut self, outputs: &mut Vec<Output>) {
         let open_chunks = self.ledger.open_chunks_of_ours();
+        self.give_back(None, Return::AtOnce, outputs);
         self.ledger.end_all();
         self.paused.clear();
         self.phase = Phase::Stopped;

@@ -27,10 +27,18 @@ pub enum Input {
         /// Table of the lane's route.
         table: TableId,
     },
+    /// A lane begins whose chunks are acked each on its own; its rows go to `table`.
+    StreamAssigned {
+        /// The new lane.
+        lane: LaneId,
+        /// Table of the lane's route.
+        table: TableId,
+    },
     /// A chunk was decoded; its rows lie on the shelves that `parts` names. To be told before any
     /// other input: the engine seals a block only when it knows all that lies in it.
     Decoded {
-        /// The right to settle the chunk, from [`Engine::open`](super::Engine::open).
+        /// The right to settle the chunk, from [`Engine::open`](super::Engine::open) or
+        /// [`Engine::open_of_stream`](super::Engine::open_of_stream).
         receipt: Receipt,
         /// Where the rows went; empty when the chunk holds none.
         parts: Vec<Part>,
@@ -77,6 +85,15 @@ pub enum Input {
     },
     /// Time passed.
     Tick,
+}
+
+/// When messages that are given back may be delivered again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Return {
+    /// Now, to anybody: this instance stops.
+    AtOnce,
+    /// After a while, longer each time: nobody can write them now.
+    Later,
 }
 
 /// What the engine answers.
@@ -137,6 +154,25 @@ pub enum Output {
     Commit {
         /// Per lane, the position after the last durable record.
         positions: Vec<(LaneId, Position)>,
+    },
+    /// All rows of this chunk of a lane without a front are durable: ack its messages. Comes before
+    /// its [`Output::Free`].
+    Ack {
+        /// The chunk.
+        chunk: ChunkId,
+    },
+    /// Tell the broker that this chunk is being worked on, so that it is not delivered again.
+    Working {
+        /// The chunk.
+        chunk: ChunkId,
+    },
+    /// Let the broker deliver the messages of this chunk again. It is acked all the same when its
+    /// rows become durable.
+    GiveBack {
+        /// The chunk.
+        chunk: ChunkId,
+        /// When they may be delivered again.
+        when: Return,
     },
     /// Fetch nothing more for these lanes.
     Pause {

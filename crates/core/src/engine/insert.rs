@@ -6,7 +6,7 @@ use super::batch::{Batch, BlockId, Held, Progress};
 use super::budget::Usage;
 use super::limits::MAX_BATCH_ROWS;
 use super::shelf::{Open, Stack};
-use super::{Engine, Output, Phase};
+use super::{Engine, Output, Phase, Return};
 use crate::units::{BatchId, Moment, Shelf, TableId};
 use crate::verdict::{Failure, UNKNOWN_RETRIES, Verdict};
 
@@ -309,6 +309,7 @@ impl Engine {
         let since = state.paused.as_ref().map_or(self.now, |(since, _)| *since);
         if state.paused.replace((since, failure.clone())).is_none() {
             outputs.push(Output::TablePaused { table, failure });
+            self.give_back(Some(table), Return::Later, outputs);
         }
     }
 

@@ -38,6 +38,11 @@ pub struct Limits {
     pub retry_max: Duration,
     /// Least time between two commits.
     pub commit_interval: Duration,
+    /// How often the broker of a lane without a front hears that a chunk is being worked on: well
+    /// below the time after which it would deliver it again.
+    pub progress_interval: Duration,
+    /// How long such a chunk is kept before it is given back.
+    pub keep: Duration,
 }
 
 impl Default for Limits {
@@ -57,6 +62,8 @@ impl Default for Limits {
             retry_initial: Duration::from_secs(1),
             retry_max: Duration::from_secs(32),
             commit_interval: Duration::from_millis(100),
+            progress_interval: Duration::from_secs(4),
+            keep: Duration::from_mins(1),
         }
     }
 }

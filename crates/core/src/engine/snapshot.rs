@@ -80,7 +80,7 @@ impl Engine {
             bytes: held.bytes,
             bytes_limit: limit.bytes,
             is_full: pressure.on_troubled || pressure.on_others,
-            lanes: self.ledger.live().count(),
+            lanes: self.ledger.live().count() + self.ledger.live_streams().count(),
             lanes_paused: self.paused.len(),
             tables_paused: tables_paused.collect(),
             batches_building: self.shelves.values().filter(|stack| stack.open.is_some()).count(),

@@ -6,6 +6,7 @@ mod closing;
 mod commits;
 mod failures;
 mod isolation;
+mod streams;
 
 use std::time::Duration;
 

@@ -13,6 +13,7 @@ mod group;
 mod instance;
 mod oracle;
 mod server;
+mod stream;
 mod trouble;
 mod world;
 

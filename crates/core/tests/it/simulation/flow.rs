@@ -12,7 +12,7 @@ use super::world::{Event, LETTERS, MILLISECOND, World};
 
 impl World {
     pub(super) fn assign(&mut self, log: usize) {
-        if self.logs[log].owner.is_some() {
+        if self.logs[log].owner.is_some() || self.logs[log].stream.is_some() {
             return;
         }
         let able = |instance: &Instance| instance.is_up && instance.stopping.is_none();

@@ -1,5 +1,7 @@
 //! The broker's side: logs of records, who owns them, what was committed.
 
+use std::collections::BTreeMap;
+
 use data_bridge_core::units::{LaneId, Partition, Position, Shelf, TableId};
 
 /// What becomes of a record.
@@ -36,7 +38,16 @@ pub(super) struct Make {
     pub(super) giant: u64,
 }
 
-/// One partition of a topic.
+/// What a broker knows of a stream whose messages are acked each on its own.
+#[derive(Debug, Default)]
+pub(super) struct Deliveries {
+    /// Index of the first message that was never delivered.
+    pub(super) next: usize,
+    /// Messages that were delivered and not acked, and from when on they are delivered again.
+    pub(super) pending: BTreeMap<usize, u64>,
+}
+
+/// One partition of a topic, or one stream.
 #[derive(Debug)]
 pub(super) struct Log {
     pub(super) table: TableId,
@@ -45,13 +56,42 @@ pub(super) struct Log {
     pub(super) end: u64,
     pub(super) committed: u64,
     pub(super) owner: Option<(usize, LaneId)>,
+    /// Of a stream: what was delivered and not acked.
+    pub(super) stream: Option<Deliveries>,
     /// Records before this index were found durable by the oracle.
     verified: usize,
 }
 
 impl Log {
     pub(super) fn new(table: TableId) -> Self {
-        Self { table, records: Vec::new(), end: 0, committed: 0, owner: None, verified: 0 }
+        Self {
+            table,
+            records: Vec::new(),
+            end: 0,
+            committed: 0,
+            owner: None,
+            stream: None,
+            verified: 0,
+        }
+    }
+
+    pub(super) fn stream(table: TableId) -> Self {
+        Self { stream: Some(Deliveries::default()), ..Self::new(table) }
+    }
+
+    /// Whether everything was committed, or acked.
+    pub(super) fn is_consumed(&self) -> bool {
+        self.stream.as_ref().map_or(self.committed == self.end, |stream| {
+            stream.next == self.records.len() && stream.pending.is_empty()
+        })
+    }
+
+    /// Records that are not consumed.
+    pub(super) fn backlog(&self) -> usize {
+        self.stream.as_ref().map_or_else(
+            || self.records.len() - self.index_of(self.committed),
+            |stream| self.records.len() - stream.next + stream.pending.len(),
+        )
     }
 
     pub(super) fn produce(&mut self, rng: &mut fastrand::Rng, make: &Make) {
@@ -100,7 +140,7 @@ impl Log {
 
     /// Everything is consumed, and became what it had to become.
     pub(super) fn assert_complete(&self) {
-        assert_eq!(self.committed, self.end, "not all is committed");
+        assert!(self.is_consumed(), "not all is committed or acked");
         for record in &self.records {
             let expected = match record.kind {
                 Kind::Good => (true, false),

@@ -43,6 +43,18 @@ pub(super) struct Lane {
     pub(super) confirmed: u64,
 }
 
+/// A lane whose messages are acked each on its own.
+#[derive(Debug)]
+pub(super) struct StreamLane {
+    pub(super) log: usize,
+    pub(super) paused: bool,
+    pub(super) is_gone: bool,
+    /// Chunks that are not freed, with the messages of each.
+    pub(super) chunks: BTreeMap<ChunkId, Vec<usize>>,
+    /// Those of them that were given back.
+    pub(super) given: BTreeSet<ChunkId>,
+}
+
 #[derive(Debug)]
 pub(super) struct Chunk {
     pub(super) bytes: u64,
@@ -94,6 +106,8 @@ pub(super) struct Instance {
     /// The deadline of a stop.
     pub(super) stopping: Option<u64>,
     pub(super) lanes: BTreeMap<LaneId, Lane>,
+    /// Lanes without a front.
+    pub(super) streams: BTreeMap<LaneId, StreamLane>,
     pub(super) open: BTreeMap<Shelf, Vec<Row>>,
     pub(super) batches: BTreeMap<BatchId, Batch>,
     pub(super) roots: BTreeMap<BatchId, Root>,
@@ -123,6 +137,7 @@ impl Instance {
             is_up: true,
             stopping: None,
             lanes: BTreeMap::new(),
+            streams: BTreeMap::new(),
             open: BTreeMap::new(),
             batches: BTreeMap::new(),
             roots: BTreeMap::new(),
@@ -263,6 +278,9 @@ impl Instance {
                     lane.paused || lane.tenure != Tenure::Live,
                     "lane {id} fetches while the buffer is full"
                 );
+            }
+            for (id, lane) in &self.streams {
+                assert!(lane.paused || lane.is_gone, "stream {id} pulls while the buffer is full");
             }
         }
         for (id, lane) in &self.lanes {

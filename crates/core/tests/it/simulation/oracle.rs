@@ -60,14 +60,25 @@ impl World {
             }
             Output::Forget { batch } => instance.forget(batch),
             Output::Free { chunk } => {
+                for stream in instance.streams.values_mut() {
+                    stream.chunks.remove(&chunk);
+                }
                 let chunk = instance.chunks.remove(&chunk).expect("a chunk is freed once");
                 assert_eq!(chunk.rows_left, 0, "a chunk is freed while rows are not durable");
                 instance.bytes -= chunk.bytes;
             }
             Output::Commit { positions } => self.commit(who, positions),
+            Output::Ack { chunk } => self.ack(who, chunk),
+            Output::Working { chunk } => self.working(who, chunk),
+            Output::GiveBack { chunk, when } => self.give_back(who, chunk, when),
             Output::Pause { lanes } => {
                 self.counts.pauses += 1;
                 for id in lanes {
+                    if let Some(stream) = instance.streams.get_mut(&id) {
+                        assert!(!stream.paused && !stream.is_gone, "pause of stream {id}");
+                        stream.paused = true;
+                        continue;
+                    }
                     let lane = instance.lanes.get_mut(&id).expect("a lane that pauses is known");
                     assert!(!lane.paused && lane.tenure == Tenure::Live, "pause of lane {id}");
                     lane.paused = true;
@@ -76,6 +87,11 @@ impl World {
             Output::Resume { lanes } => {
                 self.counts.resumes += 1;
                 for id in lanes {
+                    if let Some(stream) = instance.streams.get_mut(&id) {
+                        assert!(stream.paused && !stream.is_gone, "resume of stream {id}");
+                        stream.paused = false;
+                        continue;
+                    }
                     let lane = instance.lanes.get_mut(&id).expect("a lane that resumes is known");
                     assert!(lane.paused && lane.tenure == Tenure::Live, "resume of lane {id}");
                     lane.paused = false;

@@ -20,6 +20,7 @@ impl World {
             85..90 => {
                 self.counts.clock_jumps += 1;
                 self.now += self.rng.u64(0..120 * SECOND);
+                self.jumped = self.now;
             }
             90..95 => self.answer_late(who),
             _ => self.fetch_revoked(who),
@@ -29,8 +30,7 @@ impl World {
     pub(super) fn produce(&mut self) {
         for log in 0..self.logs.len() {
             let most = *self.rng.choice(&[0, 5, 50, 300]).unwrap_or(&0);
-            let backlog = &self.logs[log];
-            if backlog.records.len() - backlog.index_of(backlog.committed) > 400 {
+            if self.logs[log].backlog() > 400 {
                 continue;
             }
             for _ in 0..self.below(most) {
@@ -85,6 +85,7 @@ impl World {
         let owned =
             self.instances[who].lanes.iter().filter(|(_, lane)| lane.tenure != Tenure::Gone);
         let owned: Vec<_> = owned.map(|(id, lane)| (*id, lane.log)).collect();
+        self.lose_streams(who);
         for (lane, log) in &owned {
             if self.logs[*log].owner == Some((who, *lane)) {
                 self.logs[*log].owner = None;

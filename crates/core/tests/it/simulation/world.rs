@@ -47,7 +47,8 @@ counts! {
     inputs, records, inserts, lost_answers, retries, splits, seals, buried, pauses, resumes,
     tables_paused, tables_resumed, commits, commits_failed, revocations, closed_in_time,
     closed_by_deadline, lost, crashes, stops, clean_stops, unclean_stops, clock_jumps, late_answers,
-    refused_fetches, empty_chunks, assigned_while_full,
+    refused_fetches, empty_chunks, assigned_while_full, acks, given_back, working, refused_pulls,
+    redelivered, late_acks, streams_lost,
 }
 
 pub(super) struct World {
@@ -61,6 +62,8 @@ pub(super) struct World {
     pub(super) last_lane: u32,
     pub(super) make: Make,
     pub(super) is_calm: bool,
+    /// When the clock last jumped.
+    pub(super) jumped: u64,
     pub(super) outputs: Vec<Output>,
     pub(super) counts: Counts,
 }
@@ -83,9 +86,12 @@ impl World {
             retry_initial: Duration::from_millis(rng.u64(10..1_000)),
             retry_max: Duration::from_millis(rng.u64(1_000..32_000)),
             commit_interval: Duration::from_millis(rng.u64(0..200)),
+            progress_interval: Duration::from_millis(rng.u64(200..2_000)),
+            keep: Duration::from_millis(rng.u64(1_000..10_000)),
         };
         let members = rng.usize(1..4);
         let logs = rng.usize(1..7);
+        let streams = rng.u16(0..3);
         let server = Server {
             letters: LETTERS,
             faults: Vec::new(),
@@ -107,12 +113,14 @@ impl World {
             queued: 0,
             logs: (0..logs)
                 .map(|log| Log::new(TableId(u16::try_from(log % 3).unwrap_or(0))))
+                .chain((0..streams).map(|log| Log::stream(TableId(log % 3))))
                 .collect(),
             server,
             instances,
             last_lane: 0,
             make,
             is_calm: false,
+            jumped: 0,
             outputs: Vec::new(),
             counts: Counts::default(),
         };
@@ -179,6 +187,7 @@ impl World {
         match event {
             Event::Fetch { who, life } => {
                 if self.is_alive(who, life) {
+                    self.pull(who);
                     self.fetch(who);
                     let wait = self.below(40 * MILLISECOND);
                     self.later(wait, Event::Fetch { who, life });
@@ -245,7 +254,7 @@ impl World {
     }
 
     fn is_consumed(&self) -> bool {
-        self.logs.iter().all(|log| log.committed == log.end)
+        self.logs.iter().all(Log::is_consumed)
     }
 
     /// All instances stop, and nothing is left in them.
