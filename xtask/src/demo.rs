@@ -120,6 +120,8 @@ fn write_config(folder: &Path, servers: &Servers) -> Result<PathBuf> {
             "brokers": servers.kafka.bootstrap(),
             "group_id": "data-bridge-demo",
             "auto_offset_reset": "earliest",
+            // The killed instance gets its partitions back as it returns; the others go on meanwhile.
+            "static_membership": true,
         },
         "nats": { "enabled": false },
         "clickhouse": { "urls": [servers.clickhouse.url()] },
