@@ -7,6 +7,7 @@
     reason = "a scenario says what broke by breaking, and shows its figures beside it"
 )]
 
+mod alerts;
 mod backpressure;
 mod bad_data;
 mod by_hand;
