@@ -18,6 +18,7 @@ mod partition;
 mod placement;
 mod properties;
 mod sightings;
+mod standstill;
 mod start;
 pub mod topics;
 mod waker;
@@ -45,6 +46,7 @@ use membership::Membership;
 use partition::TopicPartition;
 use placement::Terms;
 use sightings::Sightings;
+use standstill::Reading;
 use waker::Woken;
 use watch::Watch;
 
@@ -92,20 +94,24 @@ impl KafkaSource {
         let properties = properties::member(config, instance, queue_budget_bytes);
         let client = Client::consumer(&properties, waker.clone())?;
         let topics = config.topics.keys().cloned().collect::<Vec<_>>();
-        if !topics.is_empty() {
+        let sightings = Sightings::default();
+        let terms =
+            Terms { reset: config.auto_offset_reset, has_rows, sightings: sightings.clone() };
+        let mut membership = Membership::new(terms, config.group_protocol, waker.clone());
+        if topics.is_empty() {
+            // Nothing will ever be assigned.
+            membership.standstill.answered(Reading::Goes);
+        } else {
             client
                 .subscribe(&Offsets::topics(topics.iter().map(String::as_str)))
                 .map_err(|trouble| SourceError::Client(trouble.text))?;
         }
-        let sightings = Sightings::default();
-        let terms =
-            Terms { reset: config.auto_offset_reset, has_rows, sightings: sightings.clone() };
         Ok(Self {
             client: Some(Arc::new(client)),
             topics,
             static_id: config.static_membership.then(|| properties::static_id(config, instance)),
             lanes: Lanes::default(),
-            membership: Membership::new(terms, waker.clone()),
+            membership,
             waker,
             watch: Watch::new(sightings),
             messages: Messages::default(),
@@ -253,7 +259,7 @@ impl KafkaSource {
             lanes,
             missing_topics: self.watch.missing.clone(),
             rebalances: membership.rebalances,
-            rebalancing_time: membership.rebalancing_time,
+            rebalancing_time: membership.standstill.total,
             lost_ranges: membership.lost_ranges.clone(),
             made_anew: membership.made_anew,
         }

@@ -7,36 +7,18 @@ use data_bridge_lab::kafka::Pace;
 use data_bridge_lab::model::Expected;
 
 use crate::flow::{Gaps, beside, finish, ticks, under_load, wait_shares};
+use crate::stopwatch::Stopwatch;
 use crate::world::{PATIENCE, Scenario, clickhouse, produce, until};
 
 const MESSAGES: u64 = 30_000;
 const RATE: u32 = 1_000;
-/// The limits hold while inserts take less than 500 ms. On a loaded machine some take longer, so a
-/// limit of a few seconds is missed only when it is missed each time.
-const TRIES: u32 = 3;
-
 /// Does `work` while rows of every partition flow and gaps are watched.
-fn watched(scenario: &Scenario, generator: &Generator, work: impl FnOnce(&Gaps<'_>)) {
+fn watched<T>(scenario: &Scenario, generator: &Generator, work: impl FnOnce(&Gaps<'_>) -> T) -> T {
     under_load(generator, RATE, || {
         let gaps = Gaps::of(scenario);
         scenario_flows(scenario);
-        beside(|| gaps.look(), || work(&gaps));
-    });
-}
-
-/// Measures until a gap is within its limit, a few times at most.
-#[expect(clippy::print_stdout, reason = "the gap is a figure of interest")]
-fn assert_gap(what: &str, limit: Duration, mut measure: impl FnMut() -> Duration) {
-    let mut measured = Vec::new();
-    for _ in 0..TRIES {
-        let gap = measure();
-        println!("{what}: {gap:?} without rows");
-        if gap <= limit {
-            return;
-        }
-        measured.push(gap);
-    }
-    panic!("{what}: {measured:?} without rows");
+        beside(|| gaps.look(), || work(&gaps))
+    })
 }
 
 fn scenario_flows(scenario: &Scenario) {
@@ -56,10 +38,10 @@ fn partitions_of_a_killed_instance_flow_again_within_12_s() {
     let generator = ticks(&scenario, 501, MESSAGES);
     watched(&scenario, &generator, |gaps| {
         gaps.begin();
+        let watch = Stopwatch::start();
         first.kill();
         wait_shares(&[&second], &[48]);
-        let gap = gaps.longest_until_all_flow();
-        assert!(gap <= Duration::from_secs(12), "{gap:?} without rows");
+        watch.assert("kill -9", gaps.longest_until_all_flow(), Duration::from_secs(12));
     });
     finish(&scenario, &[second], &Expected::of(&generator).unwrap());
 }
@@ -71,20 +53,12 @@ fn partitions_of_an_instance_that_leaves_flow_again_within_2_s() {
     let (first, second) = (scenario.start(1), scenario.start(2));
     wait_shares(&[&first, &second], &[24, 24]);
     let generator = ticks(&scenario, 502, MESSAGES);
-    let mut first = Some(first);
     watched(&scenario, &generator, |gaps| {
-        assert_gap("SIGTERM", Duration::from_secs(2), || {
-            let leaves = first.take().unwrap_or_else(|| {
-                let again = scenario.start(1);
-                wait_shares(&[&again, &second], &[24, 24]);
-                again.wait_ready();
-                again
-            });
-            gaps.begin();
-            leaves.end();
-            wait_shares(&[&second], &[48]);
-            gaps.longest_until_all_flow()
-        });
+        gaps.begin();
+        let watch = Stopwatch::start();
+        first.end();
+        wait_shares(&[&second], &[48]);
+        watch.assert("SIGTERM", gaps.longest_until_all_flow(), Duration::from_secs(2));
     });
     finish(&scenario, &[second], &Expected::of(&generator).unwrap());
 }
@@ -97,18 +71,18 @@ fn partitions_of_a_static_member_started_again_flow_within_3_s() {
     let (first, second) = (scenario.start(1), scenario.start(2));
     wait_shares(&[&first, &second], &[24, 24]);
     let generator = ticks(&scenario, 503, MESSAGES);
-    let mut first = first;
-    watched(&scenario, &generator, |gaps| {
-        assert_gap("kill -9 and start", Duration::from_secs(3), || {
-            gaps.begin();
-            first.kill();
-            first = scenario.start(1);
-            wait_shares(&[&first, &second], &[24, 24]);
-            gaps.longest_until_all_flow()
-        });
+    let again = watched(&scenario, &generator, |gaps| {
+        gaps.begin();
+        let watch = Stopwatch::start();
+        first.kill();
+        let again = scenario.start(1);
+        wait_shares(&[&again, &second], &[24, 24]);
+        let gap = gaps.longest_until_all_flow();
+        watch.assert("kill -9 and start under a static id", gap, Duration::from_secs(3));
+        again
     });
     let expected = Expected::of(&generator).unwrap();
-    finish(&scenario, &[first, second], &expected);
+    finish(&scenario, &[again, second], &expected);
 }
 
 #[test]

@@ -145,7 +145,7 @@ fn a_member_leaves_while_it_is_asked_to_give_partitions_back() {
     let board = Arc::new(Board::default());
     let first = Member::join("a", &config, &board);
     board.wait("the first has all", |view| view.held("a") == 6);
-    // Without commits it never releases what it was handed.
+    // What it was handed must not be taken for read.
     first.withhold_commits();
     let sends = Sends::new();
     sends.these("leave-asked", 0, 0..10);
@@ -160,6 +160,58 @@ fn a_member_leaves_while_it_is_asked_to_give_partitions_back() {
     board.wait("the second has all", |view| view.held("b") == 6);
     board.wait("it reads what was not committed", |view| view.records.len() == 20);
     second.close();
+}
+
+/// Whoever waits for the group says so: it must not count as ready.
+#[test]
+fn a_member_waits_for_the_group_until_it_has_its_partitions() {
+    for protocol in [GroupProtocol::Classic, GroupProtocol::Consumer] {
+        let topic = format!("waits-{protocol:?}").to_lowercase();
+        make_topic(&topic, PARTITIONS);
+        let mut config = config(&[&topic]);
+        config.kafka.group_protocol = protocol;
+        let board = Arc::new(Board::default());
+        let first = Member::join("a", &config, &board);
+        board.wait("the first has all", |view| view.held("a") == 6);
+        board.wait("and waits no more", |view| !view.status("a").rebalancing);
+        // It does not answer the group, which cannot go on without.
+        let thaw = first.freeze();
+        let second = Member::join("b", &config, &board);
+        board.wait("the second is connected", |view| view.status("b").connected);
+        board.look(|view| {
+            assert_eq!(view.held("b"), 0);
+            assert!(view.status("b").rebalancing, "{protocol:?}");
+        });
+        drop(thaw);
+        board.wait("half each", |view| (view.held("a"), view.held("b")) == (3, 3));
+        board.wait("nobody waits any more", |view| {
+            !view.status("a").rebalancing && !view.status("b").rebalancing
+        });
+        board.look(|view| assert!(view.status("b").rebalancing_time > Duration::ZERO));
+        first.close();
+        second.close();
+    }
+}
+
+/// More members than partitions: the spare one is as settled as the others.
+#[test]
+fn a_member_without_a_partition_does_not_wait_for_one() {
+    for protocol in [GroupProtocol::Classic, GroupProtocol::Consumer] {
+        let topic = format!("spare-{protocol:?}").to_lowercase();
+        make_topic(&topic, 1);
+        let mut config = config(&[&topic]);
+        config.kafka.group_protocol = protocol;
+        let board = Arc::new(Board::default());
+        let first = Member::join("a", &config, &board);
+        board.wait("the first has it", |view| view.held("a") == 1);
+        let second = Member::join("b", &config, &board);
+        board.wait("both are settled", |view| {
+            let settled = |name| view.status(name).connected && !view.status(name).rebalancing;
+            settled("a") && settled("b") && view.held("a") + view.held("b") == 1
+        });
+        first.close();
+        second.close();
+    }
 }
 
 /// The zombie: the group goes on without a member that does not poll; what it had is lost to it,

@@ -177,6 +177,20 @@ impl Client {
         !protocol.is_null() && unsafe { CStr::from_ptr(protocol) } == c"COOPERATIVE"
     }
 
+    /// Whether the group has taken this member in.
+    pub(super) fn is_in_group(&self) -> bool {
+        // SAFETY: the handle is live; the answer is null on a client without a group, else ours.
+        unsafe {
+            let member = rd::rd_kafka_consumer_group_metadata(self.rk);
+            if member.is_null() {
+                return false;
+            }
+            let generation = rd::rd_kafka_consumer_group_metadata_generation_id(member);
+            rd::rd_kafka_consumer_group_metadata_destroy(member);
+            generation > 0
+        }
+    }
+
     /// Replaces the whole assignment; `None` ends it.
     pub(super) fn assign(&self, partitions: Option<&Offsets>) -> Result<(), Trouble> {
         let list = partitions.map_or(ptr::null(), |list| list.as_ptr().cast_const());

@@ -19,8 +19,10 @@ use super::event::{Event, LostRange};
 use super::lane::{Lanes, State};
 use super::partition::TopicPartition;
 use super::placement::{Ask, Outcome, Placed, Placement, Terms};
+use super::standstill::{Reading, Standstill};
 use super::start::Reason;
 use super::waker::Waker;
+use crate::config::GroupProtocol;
 
 /// Pause before what could not be placed is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -37,11 +39,9 @@ pub(super) struct Membership {
     retry_at: Option<Instant>,
     /// Partitions that librdkafka keeps paused, even when they are assigned anew.
     paused: BTreeSet<TopicPartition>,
-    /// Since when partitions stand still for the group.
-    waiting_since: Option<Instant>,
+    pub(super) standstill: Standstill,
     pub(super) trouble: Option<String>,
     pub(super) rebalances: u64,
-    pub(super) rebalancing_time: Duration,
     pub(super) lost_ranges: Vec<LostRange>,
     pub(super) made_anew: u64,
 }
@@ -63,7 +63,7 @@ struct Revocation {
 }
 
 impl Membership {
-    pub(super) fn new(terms: Terms, waker: Waker) -> Self {
+    pub(super) fn new(terms: Terms, protocol: GroupProtocol, waker: Waker) -> Self {
         Self {
             terms,
             waker,
@@ -73,18 +73,17 @@ impl Membership {
             unplaced: Vec::new(),
             retry_at: None,
             paused: BTreeSet::new(),
-            waiting_since: None,
+            standstill: Standstill::new(protocol),
             trouble: None,
             rebalances: 0,
-            rebalancing_time: Duration::ZERO,
             lost_ranges: Vec::new(),
             made_anew: 0,
         }
     }
 
-    /// Whether the group waits for us.
+    /// Whether the group waits for us, or we for what it assigns.
     pub(super) fn is_rebalancing(&self) -> bool {
-        self.waiting_since.is_some() || !self.unplaced.is_empty()
+        self.standstill.is_on() || !self.unplaced.is_empty()
     }
 
     pub(super) fn rebalance(
@@ -96,7 +95,7 @@ impl Membership {
     ) {
         let Rebalance { change, partitions } = rebalance;
         tracing::info!(?change, partitions = partitions.len(), "the group rebalances");
-        self.waiting_since.get_or_insert_with(Instant::now);
+        self.standstill.asked();
         if let Some((placement, _)) = self.placement.take() {
             let (asked, _) = placement.cancel();
             // Lanes that read already are asked for again by their state.
@@ -127,7 +126,7 @@ impl Membership {
         }
         if partitions.is_empty() {
             let answer = self.assignment.place(client, &[], lanes);
-            self.answered(answer.err().map(|trouble| trouble.text));
+            self.answered(Reading::Goes, answer.err().map(|trouble| trouble.text));
             return;
         }
         let asked = partitions.into_iter().map(|partition| Ask { partition, reading: None });
@@ -173,7 +172,7 @@ impl Membership {
         tracing::warn!(partitions = partitions.len(), "the group gave partitions to others");
         end_of(partitions, lanes, events);
         let answer = self.assignment.give_back(client, partitions);
-        self.answered(answer.err().map(|trouble| trouble.text));
+        self.answered(Reading::Stands, answer.err().map(|trouble| trouble.text));
     }
 
     /// The driver is done with lanes that were revoked.
@@ -198,7 +197,9 @@ impl Membership {
         let done = |revocation: &mut Revocation| revocation.waiting.is_empty();
         if let Some(revocation) = self.revocation.take_if(done) {
             let answer = self.assignment.give_back(client, &revocation.partitions);
-            self.answered(answer.err().map(|trouble| trouble.text));
+            // An eager member gives back all it has, and gets all anew.
+            let reading = if client.is_cooperative() { Reading::Goes } else { Reading::Stands };
+            self.answered(reading, answer.err().map(|trouble| trouble.text));
         }
     }
 
@@ -210,6 +211,7 @@ impl Membership {
         events: &mut Vec<Event>,
         now: Instant,
     ) {
+        self.standstill.look(client, now);
         if let Some((placement, purpose)) = &mut self.placement {
             let Some(outcome) = placement.try_finish() else {
                 return;
@@ -304,7 +306,7 @@ impl Membership {
         }
         self.leave_over(outcome.left);
         if purpose == Purpose::Answer {
-            self.answered(outcome.trouble);
+            self.answered(Reading::Goes, outcome.trouble);
         } else {
             self.trouble = outcome.trouble;
         }
@@ -376,17 +378,15 @@ impl Membership {
         self.revocation = None;
         let placing = self.placement.take();
         let thread = placing.map(|(placement, _)| placement.cancel().1);
-        (self.waiting_since.take().is_some(), thread)
+        (self.standstill.end(), thread)
     }
 
-    fn answered(&mut self, trouble: Option<String>) {
+    fn answered(&mut self, reading: Reading, trouble: Option<String>) {
         if let Some(trouble) = &trouble {
             tracing::warn!(error = trouble, "the answer to the group");
         }
         self.trouble = trouble;
-        if let Some(since) = self.waiting_since.take() {
-            self.rebalancing_time += since.elapsed();
-        }
+        self.standstill.answered(reading);
     }
 }
 
