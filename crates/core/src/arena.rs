@@ -4,6 +4,8 @@ mod record;
 
 pub use record::{Headers, HeadersIter, Record};
 
+use std::ops::Range;
+
 use crate::units::Position;
 
 /// Zero bytes behind each payload, so that a wide read at its last byte stays inside.
@@ -15,6 +17,16 @@ pub struct Arena {
     bytes: Vec<u8>,
     index: Vec<Entry>,
     unordered: bool,
+}
+
+/// The payload of a record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Payload<'a> {
+    /// Its bytes and [`PADDING`] zero bytes behind them.
+    pub(crate) padded: &'a [u8],
+    pub(crate) length: usize,
+    /// Where it lies in the arena.
+    pub(crate) place: usize,
 }
 
 /// Where the parts of a record lie: headers, subject, key, payload, one behind the other.
@@ -126,6 +138,38 @@ impl Arena {
             self.index.binary_search_by_key(&position, |entry| entry.position).ok()?
         };
         self.get(index)
+    }
+
+    /// All bytes, which [`Payload::place`] points into.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The payload of a record that has one, without a look at its other parts.
+    #[inline]
+    pub(crate) fn payload(&self, index: usize) -> Option<Payload<'_>> {
+        let entry = self.index.get(index).filter(|entry| entry.payload != ABSENT)?;
+        let part = |length: u32| if length == ABSENT { 0 } else { length as usize };
+        let subject = entry.start + entry.headers as usize;
+        let place = subject + part(entry.subject) + part(entry.key);
+        let length = entry.payload as usize;
+        let padded = self.bytes.get(place..place + length + PADDING)?;
+        Some(Payload { padded, length, place })
+    }
+
+    /// Position and record time of some records.
+    pub(crate) fn stamps(
+        &self,
+        records: Range<usize>,
+    ) -> impl ExactSizeIterator<Item = (Position, i64)> + Clone {
+        let entries = self.index.get(records).unwrap_or_default();
+        entries.iter().map(|entry| (entry.position, entry.time_ms))
+    }
+
+    /// Whether a record has headers.
+    #[inline]
+    pub(crate) fn has_headers(&self, index: usize) -> bool {
+        self.index.get(index).is_some_and(|entry| entry.headers != 0)
     }
 
     /// Drops all records and keeps the memory.

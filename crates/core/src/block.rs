@@ -7,17 +7,24 @@ mod keywords;
 mod layout;
 mod maps;
 mod sort;
+mod stage;
 mod texts;
 mod values;
+mod words;
 
 pub use blocks::{Blocks, Pushed};
 pub use cell::{Cell, TooWide, Wide};
 
+pub(crate) use stage::{STAGED, Stage, span, spanned};
+pub(crate) use words::{FORM, FORM_HEAD, LONGEST, Words};
+
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use self::layout::Layout;
+use self::stage::Lookup;
 use self::texts::write_length;
 use self::values::{Scratch, Store, Values};
 use crate::units::{Position, Shelf};
@@ -29,12 +36,20 @@ pub struct Block {
     rows: u32,
     bytes: u64,
     columns: Vec<Values>,
+    /// Names its dictionaries: see [`Words`].
+    generation: u64,
+}
+
+/// A number that no block had before.
+fn next_generation() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 impl Block {
     fn new(layout: Arc<Layout>, shelf: Shelf) -> Self {
         let columns = layout.columns.iter().map(Values::new).collect();
-        Self { layout, shelf, rows: 0, bytes: 0, columns }
+        Self { layout, shelf, rows: 0, bytes: 0, columns, generation: next_generation() }
     }
 
     /// How many rows.
@@ -83,6 +98,35 @@ impl Block {
         self.rows += 1;
         self.bytes += bytes;
         bytes
+    }
+
+    /// Appends staged rows; `words` has one for each column, spans point into `bytes`. Returns the
+    /// bytes the rows take.
+    fn append(
+        &mut self,
+        stage: &Stage,
+        rows: Range<usize>,
+        words: &mut [Words],
+        bytes: &[u8],
+    ) -> u64 {
+        let count = rows.len() as u64;
+        let mut taken = self.layout.row_bytes * count;
+        let columns = self.columns.iter_mut().zip(words).zip(stage.columns());
+        for ((values, words), staged) in columns {
+            let mut lookup = Lookup { words, generation: self.generation, bytes };
+            taken += values.append(staged, rows.clone(), &mut lookup) as u64;
+        }
+        let rows = u64::from(self.rows) + count;
+        self.rows = u32::try_from(rows).expect("a batch closes long before 2^32 rows");
+        self.bytes += taken;
+        taken
+    }
+
+    /// Drops what an interrupted [`append`](Self::append) left behind.
+    fn mend(&mut self) {
+        for values in &mut self.columns {
+            values.truncate(self.rows as usize);
+        }
     }
 
     /// Undoes the half-written row and panics.
@@ -163,6 +207,7 @@ impl Block {
         self.shelf = at;
         self.rows = 0;
         self.bytes = 0;
+        self.generation = next_generation();
         for values in &mut self.columns {
             values.clear();
         }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::layout::Layout;
-use super::{Block, Cell};
+use super::{Block, Cell, Stage, Words};
 use crate::catalog::{Catalog, ColumnType, PartitionUnit, Table};
 use crate::units::{Partition, Shelf, TableId};
 
@@ -42,6 +42,9 @@ struct Shelves {
     last: usize,
     /// The partition values that belong there; empty when it is gone.
     covers: Range<i64>,
+    /// Memory of rows on their way here: shared by all who decode for this table, one at a time.
+    /// `None` while it is lent.
+    stage: Option<Stage>,
 }
 
 /// How a time becomes a partition.
@@ -81,6 +84,66 @@ impl Blocks {
         self.rows += 1;
         self.bytes += bytes;
         Pushed { shelf: block.shelf, bytes }
+    }
+
+    /// Puts all staged rows on their shelves and empties the stage. `words` has one for each column,
+    /// spans point into `bytes`, `put` is told of each run of rows: how many, and where they are.
+    pub(crate) fn append(
+        &mut self,
+        table: TableId,
+        stage: &mut Stage,
+        words: &mut [Words],
+        bytes: &[u8],
+        mut put: impl FnMut(u32, Pushed),
+    ) {
+        let shelves = &mut self.tables[usize::from(table.0)];
+        let mut start = 0;
+        while start < stage.rows() {
+            let end = match shelves.calendar.and_then(|calendar| stage.column(calendar.column)) {
+                None => stage.rows(),
+                Some(staged) => {
+                    let times = &staged.values[start..stage.rows()];
+                    let time = |value: &u64| i64::from_le_bytes(value.to_le_bytes());
+                    let first = time(&times[0]);
+                    if !shelves.covers.contains(&first) {
+                        shelves.seek(table, first, &mut self.spare);
+                    }
+                    let run =
+                        times.iter().take_while(|value| shelves.covers.contains(&time(value)));
+                    start + run.count()
+                }
+            };
+            if shelves.calendar.is_none() && !shelves.covers.contains(&0) {
+                shelves.seek(table, 0, &mut self.spare);
+            }
+            let block = &mut shelves.open[shelves.last];
+            let taken = block.append(stage, start..end, words, bytes);
+            let count = u32::try_from(end - start).expect("a stage has few rows");
+            self.rows += u64::from(count);
+            self.bytes += taken;
+            put(count, Pushed { shelf: block.shelf, bytes: taken });
+            start = end;
+        }
+        stage.clear();
+    }
+
+    /// Drops what an interrupted [`append`](Self::append) left behind.
+    pub(crate) fn mend(&mut self, table: TableId) {
+        if let Some(shelves) = self.tables.get_mut(usize::from(table.0)) {
+            shelves.open.iter_mut().for_each(Block::mend);
+        }
+    }
+
+    /// The table's stage, to be given back; empty.
+    pub(crate) fn lend_stage(&mut self, table: TableId) -> Stage {
+        let shelves = &mut self.tables[usize::from(table.0)];
+        shelves.stage.take().unwrap_or_else(|| Stage::with_columns(shelves.layout.columns.len()))
+    }
+
+    /// Takes a stage back.
+    pub(crate) fn return_stage(&mut self, table: TableId, mut stage: Stage) {
+        stage.clear();
+        self.tables[usize::from(table.0)].stage = Some(stage);
     }
 
     /// Takes the block of a shelf away; the next row of that shelf begins a new one.
@@ -148,7 +211,7 @@ impl Shelves {
             Calendar { column, unit: key.unit, day: 86_400 * 10_i64.pow(precision.into()) }
         });
         let layout = Arc::new(Layout::new(table));
-        Self { layout, calendar, open: Vec::new(), last: 0, covers: 0..0 }
+        Self { layout, calendar, open: Vec::new(), last: 0, covers: 0..0, stage: None }
     }
 
     /// What decides on the partition; a cell of another kind is refused by the block.

@@ -84,6 +84,20 @@ impl Dictionary {
         self.spans.get(code as usize).is_some_and(|span| same(&self.encoded[span.clone()], text))
     }
 
+    /// The code of a text that is there.
+    pub(super) fn find(&self, text: &[u8]) -> Option<u32> {
+        let mask = self.slots.len().checked_sub(1)?;
+        let tag = tag(text);
+        let mut at = tag as usize & mask;
+        loop {
+            let slot = self.slots.get(at).filter(|slot| slot.code != NONE)?;
+            if slot.tag == tag && self.is(slot.code, text) {
+                return Some(slot.code);
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
     fn find_or_add(&mut self, text: &[u8]) -> u32 {
         if self.spans.len() * 2 >= self.slots.len() {
             self.grow();

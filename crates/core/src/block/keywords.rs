@@ -13,16 +13,23 @@ pub(super) struct Keywords {
 }
 
 /// Code of a row that is NULL.
-const NULL: u32 = u32::MAX;
+pub(super) const NULL: u32 = u32::MAX;
 
 impl Keywords {
     /// Appends a row; returns the bytes of a dictionary entry it made, 0 when there was one.
     #[inline]
     pub(super) fn push(&mut self, text: &[u8]) -> usize {
+        let (code, bytes) = self.code(text);
+        self.codes.push(code);
+        bytes
+    }
+
+    /// The code of a text, and the bytes of the entry that was made for it.
+    #[inline]
+    pub(super) fn code(&mut self, text: &[u8]) -> (u32, usize) {
         let before = self.dictionary.len();
         let code = self.dictionary.code(text);
-        self.codes.push(code);
-        if self.dictionary.len() == before { 0 } else { text.len() + Dictionary::OVERHEAD }
+        (code, if self.dictionary.len() == before { 0 } else { text.len() + Dictionary::OVERHEAD })
     }
 
     pub(super) fn push_null(&mut self) {

@@ -16,7 +16,7 @@ pub(super) struct Values {
     pub(super) nullable: bool,
     /// 1 where the row is NULL; empty for columns without NULL, and for keywords, which have a
     /// code for it.
-    nulls: Vec<u8>,
+    pub(super) nulls: Vec<u8>,
     pub(super) store: Store,
 }
 

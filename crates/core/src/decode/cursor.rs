@@ -391,7 +391,7 @@ fn hex(text: &[u8]) -> Option<u32> {
 /// The high bit of every byte that is a quote, a backslash or a control character. Bytes above the
 /// lowest hit may be marked wrongly (a borrow), so only the lowest counts.
 #[inline]
-fn stops(bytes: u64) -> u64 {
+pub(super) fn stops(bytes: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     let zeros = |bytes: u64| bytes.wrapping_sub(ONES) & !bytes;
     let quotes = zeros(bytes ^ (ONES * 0x22));

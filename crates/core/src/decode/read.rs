@@ -12,7 +12,7 @@ use crate::arena::Record;
 use crate::block::Cell;
 use crate::catalog::{ExcessDigits, TextForm};
 
-use given::Given;
+pub(super) use given::Given;
 
 /// A message that was scanned, with all that its row needs.
 pub(super) struct Message<'m> {
@@ -151,48 +151,13 @@ impl<'m> Message<'m> {
         let Some(given) = given else {
             return absent(column);
         };
-        match column.read {
-            Read::Decimal(plan) => {
-                let scaled = given.number(column, plan.scale)?;
-                let value = plan.value(scaled).map_err(|reason| given.unfit(reason))?;
-                Ok(Cell::scaled(value))
-            }
-            Read::Text(form) => given.text(column, form, self.text).map(Cell::Text),
-            Read::Time(plan) => plan.value(column, given, self.now_ms).map(Cell::Int),
-            Read::Int { min, max } => {
-                let value = i64::try_from(given.whole(column)?).ok();
-                let value = value.filter(|value| (min..=max).contains(value));
-                value.map(Cell::Int).ok_or_else(|| given.out_of_range())
-            }
-            Read::UInt { max } => {
-                let value = match given.kind {
-                    // `UInt8` is how ClickHouse users write a boolean.
-                    Kind::True if max == u64::from(u8::MAX) => 1,
-                    Kind::False if max == u64::from(u8::MAX) => 0,
-                    _ => given.whole(column)?,
-                };
-                let value = u64::try_from(value).ok().filter(|value| *value <= max);
-                value.map(Cell::UInt).ok_or_else(|| given.out_of_range())
-            }
-            Read::Bool => {
-                let value = match given.kind {
-                    Kind::True => 1,
-                    Kind::False => 0,
-                    _ => given.whole(column)?,
-                };
-                let value = u64::try_from(value).ok().filter(|value| *value <= 1);
-                value.map(Cell::UInt).ok_or_else(|| given.out_of_range())
-            }
-            Read::Float32 => given.float(column, |text| text.parse::<f32>().map(f64::from).ok()),
-            Read::Float64 => given.float(column, |text| text.parse().ok()),
-            Read::Map if given.kind == Kind::Object => {
-                let length = raw.map_or(0, |raw| usize::try_from(raw.small).unwrap_or(0));
-                let (own, rest) = maps.split_at(length.min(maps.len()));
-                *maps = rest;
-                Ok(Cell::Map(own))
-            }
-            Read::Map => Err(given.fault(Reason::WrongType, "is not an object")),
+        if matches!(column.read, Read::Map) && given.kind == Kind::Object {
+            let length = raw.map_or(0, |raw| usize::try_from(raw.small).unwrap_or(0));
+            let (own, rest) = maps.split_at(length.min(maps.len()));
+            *maps = rest;
+            return Ok(Cell::Map(own));
         }
+        column_value(column, given, self.text, self.now_ms)
     }
 
     fn date_and_time(
@@ -224,6 +189,52 @@ impl<'m> Message<'m> {
         // The scanner cuts at quotes and other ASCII bytes only.
         let text = text.expect("values end at characters");
         Given { kind: raw.kind, raw: Some(raw), text }
+    }
+}
+
+/// The cell of a value that is there; `payload` is what the value is a part of. Maps are not read
+/// here.
+pub(super) fn column_value<'m>(
+    column: &ColumnPlan,
+    given: Given<'m>,
+    payload: &'m str,
+    now_ms: i64,
+) -> Result<Cell<'m>, Fault> {
+    match column.read {
+        Read::Decimal(plan) => {
+            let scaled = given.number(column, plan.scale)?;
+            let value = plan.value(scaled).map_err(|reason| given.unfit(reason))?;
+            Ok(Cell::scaled(value))
+        }
+        Read::Text(form) => given.text(column, form, payload).map(Cell::Text),
+        Read::Time(plan) => plan.value(column, given, now_ms).map(Cell::Int),
+        Read::Int { min, max } => {
+            let value = i64::try_from(given.whole(column)?).ok();
+            let value = value.filter(|value| (min..=max).contains(value));
+            value.map(Cell::Int).ok_or_else(|| given.out_of_range())
+        }
+        Read::UInt { max } => {
+            let value = match given.kind {
+                // `UInt8` is how ClickHouse users write a boolean.
+                Kind::True if max == u64::from(u8::MAX) => 1,
+                Kind::False if max == u64::from(u8::MAX) => 0,
+                _ => given.whole(column)?,
+            };
+            let value = u64::try_from(value).ok().filter(|value| *value <= max);
+            value.map(Cell::UInt).ok_or_else(|| given.out_of_range())
+        }
+        Read::Bool => {
+            let value = match given.kind {
+                Kind::True => 1,
+                Kind::False => 0,
+                _ => given.whole(column)?,
+            };
+            let value = u64::try_from(value).ok().filter(|value| *value <= 1);
+            value.map(Cell::UInt).ok_or_else(|| given.out_of_range())
+        }
+        Read::Float32 => given.float(column, |text| text.parse::<f32>().map(f64::from).ok()),
+        Read::Float64 => given.float(column, |text| text.parse().ok()),
+        Read::Map => Err(given.fault(Reason::WrongType, "is not an object")),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::catalog::Path;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Raw {
     /// The message it belongs to: older ones are absent.
-    message: u32,
+    pub(super) message: u32,
     pub(super) kind: Kind,
     /// Of a `Small`: digits behind the point.
     pub(super) fraction_digits: u8,

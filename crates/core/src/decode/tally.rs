@@ -36,12 +36,18 @@ impl Tally {
     /// meant again.
     #[inline]
     pub(super) fn add_row(&mut self, pushed: Pushed) {
+        self.add_rows(1, pushed);
+    }
+
+    /// Counts rows that were put on one shelf.
+    #[inline]
+    pub(super) fn add_rows(&mut self, rows: u32, pushed: Pushed) {
         match self.parts.iter_mut().rev().find(|part| part.shelf == pushed.shelf) {
             Some(part) => {
-                part.rows += 1;
+                part.rows += rows;
                 part.bytes += pushed.bytes;
             }
-            None => self.parts.push(Part { shelf: pushed.shelf, rows: 1, bytes: pushed.bytes }),
+            None => self.parts.push(Part { shelf: pushed.shelf, rows, bytes: pushed.bytes }),
         }
     }
 

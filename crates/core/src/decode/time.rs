@@ -39,6 +39,11 @@ pub(super) fn instant(text: &[u8]) -> Option<Instant> {
     }
 }
 
+/// Reads `YYYY-MM-DD` as days since 1970.
+pub(super) fn whole_day(text: &[u8; 10]) -> Option<i64> {
+    date(text).map(|(days, _)| days)
+}
+
 /// Reads a date and the time of day that belongs to it; an empty time is midnight. A date that
 /// has a time of day already must have midnight when there is another one.
 pub(super) fn date_and_time(date: &[u8], time: &[u8]) -> Option<Instant> {

@@ -19,7 +19,7 @@ impl TimePlan {
     }
 
     /// A time, written as a number or as a text, in units of the column.
-    pub(super) fn value(
+    pub(in crate::decode) fn value(
         self,
         column: &ColumnPlan,
         given: Given<'_>,
@@ -46,7 +46,7 @@ impl TimePlan {
     }
 
     /// A date and a time of day, both texts.
-    pub(super) fn value_of_two(
+    pub(in crate::decode) fn value_of_two(
         self,
         column: &ColumnPlan,
         date: Given<'_>,

@@ -10,21 +10,21 @@ use super::super::scanner::{Kind, Raw};
 
 /// A value that a column was given, from the message or from its subject.
 #[derive(Clone, Copy)]
-pub(super) struct Given<'m> {
-    pub(super) kind: Kind,
+pub(in crate::decode) struct Given<'m> {
+    pub(in crate::decode) kind: Kind,
     /// Absent for a token of the subject.
-    pub(super) raw: Option<Raw>,
+    pub(in crate::decode) raw: Option<Raw>,
     /// A text without quotes and escapes, the JSON of anything else.
-    pub(super) text: &'m str,
+    pub(in crate::decode) text: &'m str,
 }
 
 impl<'m> Given<'m> {
-    pub(super) fn is_text(self) -> bool {
+    pub(in crate::decode) fn is_text(self) -> bool {
         matches!(self.kind, Kind::Text | Kind::Escaped)
     }
 
     /// The value for a text column; `payload` is the whole message.
-    pub(super) fn text(
+    pub(in crate::decode) fn text(
         self,
         column: &ColumnPlan,
         form: TextForm,
@@ -54,7 +54,11 @@ impl<'m> Given<'m> {
     }
 
     /// The number at a scale, exactly, whether written as a number or as a text.
-    pub(super) fn number(self, column: &ColumnPlan, scale: i32) -> Result<Scaled, Fault> {
+    pub(in crate::decode) fn number(
+        self,
+        column: &ColumnPlan,
+        scale: i32,
+    ) -> Result<Scaled, Fault> {
         const WANT: &str = "is not a number; right would be 1.5 or \"1.5\"";
         match (self.kind, self.raw) {
             (Kind::Small, Some(raw)) => {
@@ -75,7 +79,7 @@ impl<'m> Given<'m> {
         })
     }
 
-    pub(super) fn whole(self, column: &ColumnPlan) -> Result<i128, Fault> {
+    pub(in crate::decode) fn whole(self, column: &ColumnPlan) -> Result<i128, Fault> {
         let scaled = self.number(column, 0)?;
         if scaled.is_exact() {
             return Ok(scaled.kept);
@@ -84,7 +88,7 @@ impl<'m> Given<'m> {
     }
 
     /// The number as a binary float: for columns that are one in the table.
-    pub(super) fn float(
+    pub(in crate::decode) fn float(
         self,
         column: &ColumnPlan,
         parse: impl Fn(&str) -> Option<f64>,
@@ -98,7 +102,7 @@ impl<'m> Given<'m> {
         value.map(Cell::Float).ok_or_else(|| self.out_of_range())
     }
 
-    pub(super) fn required_is_not_empty(self, column: &ColumnPlan) -> Result<(), Fault> {
+    pub(in crate::decode) fn required_is_not_empty(self, column: &ColumnPlan) -> Result<(), Fault> {
         if column.required && self.is_text() && self.text.is_empty() {
             return Err(self.fault(Reason::EmptyField, "is required and empty"));
         }
@@ -107,7 +111,7 @@ impl<'m> Given<'m> {
 
     /// The fault that this value is.
     #[cold]
-    pub(super) fn fault(self, reason: Reason, want: &'static str) -> Fault {
+    pub(in crate::decode) fn fault(self, reason: Reason, want: &'static str) -> Fault {
         let span = self.raw.map_or((0, 0), |raw| match raw.kind {
             // With the quotes.
             Kind::Text | Kind::Escaped => (raw.start - 1, raw.end + 1),
@@ -123,12 +127,12 @@ impl<'m> Given<'m> {
     }
 
     #[cold]
-    pub(super) fn out_of_range(self) -> Fault {
+    pub(in crate::decode) fn out_of_range(self) -> Fault {
         self.fault(Reason::OutOfRange, "is beyond the range of the column")
     }
 
     #[cold]
-    pub(super) fn unfit(self, reason: Reason) -> Fault {
+    pub(in crate::decode) fn unfit(self, reason: Reason) -> Fault {
         match reason {
             Reason::ExcessDigits => self.fault(reason, "has more digits than the column keeps"),
             _ => self.out_of_range(),
