@@ -69,6 +69,12 @@ pub struct Decoder {
     error: String,
     #[cfg(test)]
     panic_at: Option<crate::units::Position>,
+    /// Rows that a known shape has read.
+    #[cfg(test)]
+    quick_rows: u64,
+    /// Failures that were caught.
+    #[cfg(test)]
+    panics: u32,
 }
 
 impl Decoder {
@@ -97,6 +103,10 @@ impl Decoder {
             catalog,
             #[cfg(test)]
             panic_at: None,
+            #[cfg(test)]
+            quick_rows: 0,
+            #[cfg(test)]
+            panics: 0,
         }
     }
 
@@ -129,6 +139,10 @@ impl Decoder {
             // Cells, scanner and maps are rebuilt from nothing by the next message. A row is put
             // into its block as a whole or not at all.
             blocks.mend(self.table);
+            #[cfg(test)]
+            {
+                self.panics += 1;
+            }
             let failed = at.next - 1;
             if failed >= at.careful {
                 // It may have been any of the rows that were staged: all of them once more, by the
@@ -244,6 +258,10 @@ impl Decoder {
         tally.unknown_fields += std::mem::take(&mut self.unknown);
         if let Some(shapes) = &mut self.shapes {
             shapes.count_known(count);
+        }
+        #[cfg(test)]
+        {
+            self.quick_rows += count as u64;
         }
         for (words, column) in self.words.iter_mut().zip(&self.plan.columns) {
             if words.is_full() {

@@ -154,7 +154,9 @@ fn a_message_costs_no_allocation_in_steady_state() {
         decode(&mut decoder, &arena, &mut blocks, &mut tally);
         let allocations = ALLOCATIONS.get() - before;
         assert_eq!((u64::from(tally.decoded), tally.dead_letters()), (RECORDS, 0), "{kind}");
-        assert!(allocations < 1_000, "{kind}: {allocations} allocations for {RECORDS} messages");
+        // Messages without a shape that could be learned are looked at again, once in 4,096.
+        let most = if kind.contains("escapes") { 50 } else { 0 };
+        assert!(allocations <= most, "{kind}: {allocations} allocations for {RECORDS} messages");
         println!("{kind}: {allocations} allocations for {RECORDS} messages");
     }
 }

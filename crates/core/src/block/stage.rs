@@ -21,7 +21,7 @@ pub(crate) struct Stage {
 }
 
 /// Values of one column in 64 bits: an integer, a decimal at the column's scale, the bits of an
-/// `f64`, the number of a [word](Words), or a [span](span) of bytes.
+/// `f64`, the number of a [word](Words), or a [`span`] of bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Staged {
     pub(crate) values: [u64; STAGED],

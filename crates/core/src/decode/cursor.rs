@@ -328,14 +328,17 @@ impl<'p> Cursor<'p> {
         Ok(())
     }
 
-    /// Appends what a text with escapes says. The payload is UTF-8.
+    /// Appends what a text with escapes says.
     pub(super) fn unescape(&self, text: Text, out: &mut String) -> Result<(), Fault> {
         let mut at = text.start;
         while at < text.end {
             let rest = self.slice(at, text.end);
             let plain = rest.iter().position(|byte| *byte == b'\\').unwrap_or(rest.len());
-            let piece = str::from_utf8(rest.get(..plain).unwrap_or_default());
-            out.push_str(piece.expect("a backslash is a boundary of UTF-8"));
+            let Ok(piece) = str::from_utf8(rest.get(..plain).unwrap_or_default()) else {
+                // Only a message that is not known to be UTF-8 yet has such a text.
+                return Err(Fault::message(Reason::InvalidUtf8, at, "the value is not UTF-8"));
+            };
+            out.push_str(piece);
             at += plain;
             if at < text.end {
                 let (character, length) = self.escape(at, text.end)?;

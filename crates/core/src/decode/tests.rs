@@ -2,11 +2,12 @@
 
 mod chunks;
 mod differential;
-
 mod identity;
 mod messages;
 mod own_routes;
+mod publishers;
 mod refusals;
+mod shapes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -26,7 +26,7 @@ pub(super) fn byte(bytes: &[u8], at: usize) -> u8 {
 fn digits(word: u64) -> (u32, u64) {
     let values = word ^ ZEROS;
     // The high bit of each byte that is above nine.
-    let others = ((values & !HIGH) + ONES * 0x76 | values) & HIGH;
+    let others = (((values & !HIGH) + ONES * 0x76) | values) & HIGH;
     (others.trailing_zeros() / 8, values)
 }
 
@@ -43,20 +43,20 @@ fn join(values: u64) -> u64 {
 /// The number that the first `count` digits make; `count` is 1 to 8.
 #[inline]
 fn whole(values: u64, count: u32) -> u64 {
-    join(values << (64 - 8 * count & 63))
+    join(values << ((64 - 8 * count) & 63))
 }
 
 /// The first `count` digits with zeros behind them up to eight; `count` is 1 to 8.
 #[inline]
 fn fraction(values: u64, count: u32) -> u64 {
-    join(values & u64::MAX >> (64 - 8 * count & 63))
+    join(values & u64::MAX >> ((64 - 8 * count) & 63))
 }
 
 /// An unsigned number of at most 16 digits, and where it ends.
 #[inline]
 fn natural(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
     let (count, values) = digits(eight(bytes, at)?);
-    if count == 0 || (count > 1 && values & 0xff == 0) {
+    if count == 0 || (count > 1 && values.trailing_zeros() >= 8) {
         return None;
     }
     let number = whole(values, count);
@@ -199,7 +199,7 @@ fn clock(text: u64) -> Option<i64> {
     const SHAPE: u64 = u64::from_le_bytes(*b"00:00:00");
     const COLONS: u64 = 0x0000_ff00_00ff_0000;
     let values = text ^ SHAPE;
-    let others = ((values & !HIGH) + ONES * 0x76 | values) & HIGH;
+    let others = (((values & !HIGH) + ONES * 0x76) | values) & HIGH;
     if others != 0 || values & COLONS != 0 {
         return None;
     }

@@ -303,15 +303,16 @@ fn acts_of(part: &Part, before: &[Slot], plan: &Plan, table: &Table) -> Option<V
 /// How the values of a column are read; `None` for maps.
 fn quick(column: &ColumnPlan, kind: ColumnType) -> Option<Quick> {
     Some(match column.read {
-        Read::Text(TextForm::Json) => Quick::Any,
-        Read::Text(_) if kind == ColumnType::Keyword => Quick::Word,
-        Read::Text(TextForm::OneOf(_)) => Quick::Any,
+        Read::Text(form) if kind == ColumnType::Keyword && form != TextForm::Json => Quick::Word,
         Read::Text(TextForm::Text | TextForm::TextOrJson) => Quick::Text,
         Read::Decimal(plan) => decimal(plan),
         Read::Int { min, max } => Quick::Int { min, max },
         Read::UInt { max } => Quick::Int { min: 0, max: i64::try_from(max).unwrap_or(i64::MAX) },
         Read::Time(plan) => Quick::Time(plan),
-        Read::Float32 | Read::Float64 | Read::Bool => Quick::Any,
+        Read::Text(TextForm::Json | TextForm::OneOf(_))
+        | Read::Float32
+        | Read::Float64
+        | Read::Bool => Quick::Any,
         Read::Map => return None,
     })
 }

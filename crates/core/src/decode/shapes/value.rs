@@ -10,9 +10,11 @@ use super::{Act, End, OnNull, Quick, Reading, Scale, halves};
 use crate::block::{Cell, LONGEST, span};
 use crate::catalog::{ExcessDigits, TextForm, TimeForm};
 
+/// The high bit of each byte.
+const HIGH: u64 = 0x8080_8080_8080_8080;
 const NULL: u64 = u32::from_le_bytes(*b"null") as u64;
 
-impl<'a> Reading<'a> {
+impl Reading<'_> {
     /// Does what is to be done with the value at `at`; answers where it ends.
     #[inline]
     pub(super) fn act(&mut self, act: &Act, at: usize) -> Option<usize> {
@@ -74,15 +76,13 @@ impl<'a> Reading<'a> {
         // No known text has a quote inside, so the first one ends it.
         let quote = quotes(low);
         if quote != 0 {
-            let length = quote.trailing_zeros() / 8;
-            let key = [low & !(u64::MAX << (length * 8)), 0];
-            return words.find_short(key).map(|word| (word, at + 2 + length as usize));
+            let word = words.find_short([low & up_to(quote), 0])?;
+            return Some((word, at + 2 + quote.trailing_zeros() as usize / 8));
         }
         let quote = quotes(high);
         if quote != 0 {
-            let length = quote.trailing_zeros() / 8;
-            let key = [low, high & !(u64::MAX << (length * 8))];
-            return words.find_short(key).map(|word| (word, at + 10 + length as usize));
+            let word = words.find_short([low, high & up_to(quote)])?;
+            return Some((word, at + 10 + quote.trailing_zeros() as usize / 8));
         }
         // A long text is mostly the one of the message before.
         let (last, text) = words.last();
@@ -139,7 +139,6 @@ impl<'a> Reading<'a> {
         if byte(self.padded, at) != b'"' {
             return None;
         }
-        const HIGH: u64 = 0x8080_8080_8080_8080;
         let ascii = high & HIGH == 0;
         let sound = ascii || str::from_utf8(self.padded.get(start..at)?).is_ok();
         sound.then_some(at)
@@ -379,6 +378,13 @@ fn quotes(word: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     let zeros = word ^ (ONES * 0x22);
     zeros.wrapping_sub(ONES) & !zeros & (ONES * 0x80)
+}
+
+/// All bits of the bytes up to the one with the lowest hit, that one included.
+#[inline]
+fn up_to(hits: u64) -> u64 {
+    let lowest = hits & hits.wrapping_neg();
+    (lowest << 1).wrapping_sub(1)
 }
 
 #[inline]

@@ -221,7 +221,7 @@ fn iso(text: &str) -> Option<i64> {
 }
 
 /// Decodes and compares; says whether the message was accepted.
-fn agree(bench: &mut Bench, payload: &[u8]) -> bool {
+pub(super) fn agree(bench: &mut Bench, payload: &[u8]) -> bool {
     let expected = oracle(payload, "market.SUBJ.tick");
     let shown = String::from_utf8_lossy(payload);
     match (bench.decode(payload), expected) {
