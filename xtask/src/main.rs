@@ -37,6 +37,8 @@ enum Command {
     Demo(demo::Arguments),
     /// What things cost, beside something else in the same run
     Bench(bench::Arguments),
+    /// Where the time goes while a topic is drained: a table and a flame graph
+    Profile(bench::profile::Arguments),
     /// What continuous integration runs: check, then test
     Ci,
 }
@@ -60,6 +62,7 @@ fn run(command: &Command) -> Result<bool> {
         Command::Stack(arguments) => stack::run(arguments).map(|()| true),
         Command::Demo(arguments) => demo::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
+        Command::Profile(arguments) => bench::profile::run(arguments).map(|()| true),
         Command::Ci => {
             let checked = check::run()?;
             let tested = test::run(&test::Arguments::default())?;

@@ -3,7 +3,7 @@
 
 use crate::chance::{Chance, threshold};
 use crate::layout;
-use crate::plan::{Kind, Plan, Stamp};
+use crate::plan::{Kind, Plan, Publishers, Stamp};
 
 mod candle;
 mod draft;
@@ -175,7 +175,9 @@ impl Generator {
                     spoiled.write(message.kind, &mut message.draft, chance, &mut message.payload);
             }
             Role::Event | Role::Copy { .. } | Role::Correction { .. } => {
-                if shape.within(self.odd_shapes) {
+                if self.plan.publishers == Publishers::Tidy {
+                    render::tidy(message.kind, &message.draft, &mut message.payload);
+                } else if shape.within(self.odd_shapes) {
                     render::odd(message.kind, &mut message.draft, &mut shape, &mut message.payload);
                 } else {
                     render::usual(message.kind, &message.draft, &mut shape, &mut message.payload);

@@ -5,8 +5,10 @@ use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, DefaultHasher, Hasher};
 use std::num::NonZeroU32;
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use crate::generate::{Flaw, Generator, Message, Role};
-use crate::layout::layout;
+use crate::layout::{Form, layout};
 use crate::plan::{Kind, Plan};
 
 mod decimal;
@@ -177,6 +179,25 @@ impl Expected {
             .collect()
     }
 
+    /// The checksum of the rows a table must show: the sum of XXH3-64 over their lines, as
+    /// [`checksum_query`] has ClickHouse work it out.
+    ///
+    /// # Errors
+    /// As [`Expected::of`].
+    pub fn checksum(&self, kind: Kind) -> Result<u64, Unreadable> {
+        let mut message = Message::default();
+        let mut line = Vec::new();
+        let mut sum = 0_u64;
+        for number in self.tables[kind.index()].values() {
+            self.generator.describe(u64::from(*number), &mut message);
+            line.clear();
+            row(&message, &mut line)?;
+            line.push(b'\n');
+            sum = sum.wrapping_add(xxh3_64(&line));
+        }
+        Ok(sum)
+    }
+
     /// The winner of each identity of a table.
     pub(crate) fn winners(&self, kind: Kind) -> &ByHash<u32> {
         &self.tables[kind.index()]
@@ -217,6 +238,28 @@ impl Expected {
             flaw,
         });
     }
+}
+
+/// The query that answers with the number of rows a table shows and their checksum, which depends
+/// on every compared value of every row and not on their order.
+#[must_use]
+pub fn checksum_query(database: &str, kind: Kind) -> String {
+    let columns: Vec<String> = layout(kind)
+        .columns
+        .iter()
+        .map(|column| match column.form {
+            Form::Time => format!("toUnixTimestamp64Milli({})", column.name),
+            Form::Text | Form::Json | Form::Decimal { .. } | Form::Whole { .. } => {
+                column.name.to_owned()
+            }
+        })
+        .collect();
+    format!(
+        "SELECT count(), sum(xxh3(formatRow('TabSeparated', {}))) FROM {database}.{} FINAL \
+         SETTINGS output_format_decimal_trailing_zeros = 0",
+        columns.join(", "),
+        kind.table(),
+    )
 }
 
 /// The `origin` of what comes from a partition.

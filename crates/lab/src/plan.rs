@@ -30,6 +30,19 @@ pub struct Plan {
     pub topic_prefix: String,
     /// Size of the messages of [`Flaw::Garbage`](crate::generate::Flaw::Garbage).
     pub garbage_bytes: u32,
+    /// How publishers write.
+    pub publishers: Publishers,
+}
+
+/// How publishers write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Publishers {
+    /// Each field under any of its names, in any order, now and then; numbers as floats, rounding
+    /// and other writers make them: what tests need.
+    Wild,
+    /// Three dialects of ticks and one of candles, each always alike, prices without artefacts:
+    /// what real publishers send nearly always, and what every peer of a benchmark reads alike.
+    Tidy,
 }
 
 /// Shares of kinds and of planted faults.
@@ -109,6 +122,7 @@ impl Plan {
             stamp: Stamp::Numbered { start_ms, per_ms: PER_MS },
             topic_prefix: String::new(),
             garbage_bytes: 2_000,
+            publishers: Publishers::Wild,
         }
     }
 

@@ -10,6 +10,7 @@ use super::symbols::{Instrument, push_symbol};
 use super::tick::{put_unknown, shuffle};
 use super::{Message, Role, Source};
 use crate::chance::Chance;
+use crate::plan::Publishers;
 
 pub(crate) const SYMBOL: usize = 0;
 pub(crate) const TIMEFRAME: usize = 1;
@@ -86,19 +87,20 @@ pub(super) fn draft(source: Source<'_>, message: &mut Message) {
     let &(timeframe, length) = which.pick(&TIMEFRAMES);
     let start = event_ms.div_euclid(length) * length;
 
+    let wild = plan.publishers == Publishers::Wild;
     let names = match shape.below(8) {
-        0 => &SHORT,
-        1 => &SHORTEST,
+        0 if wild => &SHORT,
+        1 if wild => &SHORTEST,
         _ => &LONG,
     };
-    let number = if shape.one_in(16) { Written::Text } else { Written::Bare };
+    let number = if wild && shape.one_in(16) { Written::Text } else { Written::Bare };
     let draft = &mut message.draft;
     let symbol = &message.key;
     draft.put(names.symbol, Some(SYMBOL), Written::Text, |out| {
         out.extend_from_slice(symbol);
     });
     draft.text("timeframe", TIMEFRAME, timeframe);
-    if shape.one_in(12) {
+    if wild && shape.one_in(12) {
         let style = *shape.pick(&[
             TimeStyle::Offset,
             TimeStyle::Naive,
@@ -120,10 +122,10 @@ pub(super) fn draft(source: Source<'_>, message: &mut Message) {
         aggregated(draft, names, number, &mut values);
     }
     let copy = matches!(message.role, Role::Copy { .. });
-    if shape.one_in(24) {
+    if wild && shape.one_in(24) {
         put_unknown(draft, &mut shape);
     }
-    if shape.one_in(if copy { 2 } else { 10 }) {
+    if wild && shape.one_in(if copy { 2 } else { 10 }) {
         shuffle(draft, &mut shape);
     }
 }

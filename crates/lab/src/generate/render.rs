@@ -29,6 +29,13 @@ pub(super) fn usual(kind: Kind, draft: &Draft, shape: &mut Chance, out: &mut Vec
     write_message(kind, draft, style, shape.one_in(8), out);
 }
 
+/// Each publisher always alike: the provider's own dialect compact, programs in Python with the
+/// spaces of `json.dumps`.
+pub(super) fn tidy(kind: Kind, draft: &Draft, out: &mut Vec<u8>) {
+    let compact = draft.fields.first().is_some_and(|field| field.key == "ev");
+    write_message(kind, draft, if compact { COMPACT } else { DUMPS }, false, out);
+}
+
 /// Legal and rare.
 pub(super) fn odd(kind: Kind, draft: &mut Draft, shape: &mut Chance, out: &mut Vec<u8>) {
     let mut style = if shape.one_in(2) { DUMPS } else { COMPACT };

@@ -1,10 +1,11 @@
 //! Ticks in the three dialects that are in the wild, and mixtures of them.
 
 use super::draft::{Draft, Written};
-use super::literal::{TimeStyle, push_price, push_time};
+use super::literal::{TimeStyle, push_price, push_scaled, push_time};
 use super::symbols::push_symbol;
 use super::{Message, Role, Source};
 use crate::chance::Chance;
+use crate::plan::Publishers;
 
 pub(crate) const SYMBOL: usize = 0;
 pub(crate) const TIMESTAMP: usize = 1;
@@ -35,6 +36,7 @@ struct Tick<'a> {
     exchange: Option<u32>,
     source: Option<&'a str>,
     event_type: Option<&'a str>,
+    publishers: Publishers,
 }
 
 static SOURCES: [&str; 4] =
@@ -50,6 +52,7 @@ pub(super) fn draft(source: Source<'_>, message: &mut Message) {
     let instrument = push_symbol(&mut message.key, number);
     message.partition = i32::try_from(number % plan.partitions.get()).expect("few partitions");
 
+    let wild = plan.publishers == Publishers::Wild;
     let dialect = match values.below(20) {
         0..=9 => Dialect::Websocket,
         10..=14 => Dialect::Short,
@@ -64,7 +67,7 @@ pub(super) fn draft(source: Source<'_>, message: &mut Message) {
         volume: (dialect != Dialect::Websocket).then(|| values.below(4_000)),
         exchange: (dialect != Dialect::Historical).then(|| values.between(1, 400)),
         source: match dialect {
-            Dialect::Websocket if values.one_in(50) => Some(*values.pick(&SOURCES)),
+            Dialect::Websocket if wild && values.one_in(50) => Some(*values.pick(&SOURCES)),
             Dialect::Websocket => Some(SOURCES[0]),
             Dialect::Short => None,
             Dialect::Historical => Some("dukascopy_historical"),
@@ -74,11 +77,12 @@ pub(super) fn draft(source: Source<'_>, message: &mut Message) {
             Dialect::Short => Some("C"),
             Dialect::Historical => None,
         },
+        publishers: plan.publishers,
     };
     let draft = &mut message.draft;
     // A mixture: each field under any of its names. A copy by another transport often is one.
     let mixtures = if matches!(message.role, Role::Copy { .. }) { 2 } else { 12 };
-    if shape.one_in(mixtures) {
+    if wild && shape.one_in(mixtures) {
         mixed(&tick, draft, &message.key, &mut values, &mut shape);
         return;
     }
@@ -110,7 +114,7 @@ fn websocket(
         values,
     );
     draft.extra("_transport", Written::Text, shape.pick::<&str>(&["nats", "kafka", "both"]));
-    if shape.one_in(40) {
+    if tick.publishers == Publishers::Wild && shape.one_in(40) {
         put_unknown(draft, shape);
     }
 }
@@ -213,11 +217,24 @@ fn put_prices(
 ) {
     let (bid, digits) = tick.price;
     draft.put(keys[0], Some(BID), written, |out| {
-        push_price(out, values, bid, digits);
+        push_number(tick, out, values, bid, digits);
     });
     draft.put(keys[1], Some(ASK), written, |out| {
-        push_price(out, values, bid + tick.ask_over, digits);
+        push_number(tick, out, values, bid + tick.ask_over, digits);
     });
+}
+
+fn push_number(
+    tick: &Tick<'_>,
+    out: &mut Vec<u8>,
+    values: &mut Chance,
+    unscaled: u64,
+    digits: u32,
+) {
+    match tick.publishers {
+        Publishers::Wild => push_price(out, values, unscaled, digits),
+        Publishers::Tidy => push_scaled(out, unscaled, digits),
+    }
 }
 
 /// Volume, exchange, source and event type, or now and then a null in their place.
@@ -228,18 +245,19 @@ fn put_optional(
     written: Written,
     values: &mut Chance,
 ) {
+    let wild = tick.publishers == Publishers::Wild;
     match tick.volume {
         Some(volume) => draft.put(keys[0], Some(VOLUME), written, |out| {
-            push_price(out, values, u64::from(volume) * 5, 1);
+            push_number(tick, out, values, u64::from(volume) * 5, 1);
         }),
-        None if values.one_in(64) => draft.null(keys[0]),
+        None if wild && values.one_in(64) => draft.null(keys[0]),
         None => {}
     }
     match tick.exchange {
         Some(exchange) => draft.put(keys[1], Some(EXCHANGE), written, |out| {
             out.extend_from_slice(exchange.to_string().as_bytes());
         }),
-        None if values.one_in(64) => draft.null(keys[1]),
+        None if wild && values.one_in(64) => draft.null(keys[1]),
         None => {}
     }
     for (key, column, text) in
@@ -247,7 +265,7 @@ fn put_optional(
     {
         match text {
             Some(text) => draft.text(key, column, text),
-            None if values.one_in(64) => draft.null(key),
+            None if wild && values.one_in(64) => draft.null(key),
             None => {}
         }
     }

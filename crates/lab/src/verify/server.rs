@@ -99,6 +99,33 @@ impl Server {
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
+    /// Calls `each` with the pieces of an answer in whatever format.
+    ///
+    /// # Errors
+    /// As [`Server::query`].
+    pub async fn bytes(&self, query: &str, each: impl FnMut(&[u8])) -> Result<(), ServerError> {
+        self.stream(query, each).await
+    }
+
+    /// Inserts a body that is in the Native format.
+    ///
+    /// # Errors
+    /// As [`Server::query`].
+    pub async fn insert(
+        &self,
+        table: &str,
+        settings: &[(String, String)],
+        body: Vec<u8>,
+    ) -> Result<(), ServerError> {
+        let query = format!("INSERT INTO {}.{table} FORMAT Native", self.database);
+        let lost = |source| ServerError::Link { query: query.clone(), source };
+        let request = self.client.post(&self.url).query(&[("query", &query)]).query(settings);
+        let response = request.body(body).send().await.map_err(lost)?;
+        let status = response.status().as_u16();
+        let text = response.text().await.map_err(lost)?;
+        if status == 200 { Ok(()) } else { Err(ServerError::Refused { status, text, query }) }
+    }
+
     /// Rows of a table without `FINAL`.
     ///
     /// # Errors
