@@ -1,17 +1,20 @@
-//! HTTP of an instance: `/metrics`, `/healthz`, `/readyz`, `/api/status`. Reads the board and the
-//! metrics, never the pipeline.
+//! HTTP of an instance: `/metrics`, `/healthz`, `/readyz`, `/api/status`, and the one thing that
+//! people may ask for, `/api/dead-letters/accept`. Knows the board and the metrics, never the pipeline.
 
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::json;
 use tokio::net::TcpListener;
 
+use crate::config::Secret;
 use crate::telemetry::board::Board;
 use crate::telemetry::metrics::Metrics;
 
@@ -34,6 +37,8 @@ pub struct Pages {
     pub board: Arc<Board>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// What callers must show to change anything; nothing can be changed without one.
+    pub token: Secret,
 }
 
 /// Takes the address, so that a taken port is told before anything else starts.
@@ -58,6 +63,7 @@ pub async fn serve(
         .route("/healthz", get(health))
         .route("/readyz", get(readiness))
         .route("/api/status", get(status))
+        .route("/api/dead-letters/accept", post(accept))
         .with_state(pages);
     axum::serve(listener, routes).with_graceful_shutdown(shutdown).await
 }
@@ -95,4 +101,59 @@ async fn readiness(State(pages): State<Pages>) -> Response {
 
 async fn status(State(pages): State<Pages>) -> Response {
     Json(pages.board.status()).into_response()
+}
+
+/// Which route's dead letters to let through.
+#[derive(Debug, Deserialize)]
+struct Accept {
+    route: String,
+}
+
+/// Lets the held dead letters of a route through, until their share falls.
+async fn accept(
+    State(pages): State<Pages>,
+    headers: HeaderMap,
+    Query(Accept { route }): Query<Accept>,
+) -> Response {
+    if pages.token.is_empty() {
+        let text = "http.token is not set: without one this instance can only be looked at\n";
+        return (StatusCode::FORBIDDEN, text).into_response();
+    }
+    if !is_authorized(&headers, &pages.token) {
+        let text = "the header `Authorization: Bearer …` does not hold http.token\n";
+        return (StatusCode::UNAUTHORIZED, text).into_response();
+    }
+    let accepted = pages.board.accept(&route);
+    Json(json!({ "route": route, "accepted": accepted })).into_response()
+}
+
+fn is_authorized(headers: &HeaderMap, token: &Secret) -> bool {
+    let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let shown = shown.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+    let (shown, token) = (shown.as_bytes(), token.expose().as_bytes());
+    // As long for a wrong letter at the beginning as for one at the end.
+    let differences = shown.iter().zip(token).fold(0, |all, (one, other)| all | (one ^ other));
+    shown.len() == token.len() && differences == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_token_as_a_whole_opens() {
+        let token = Secret::new("open sesame");
+        let is_opened = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+            is_authorized(&headers, &token)
+        };
+        assert!(is_opened("Bearer open sesame"));
+        for other in
+            ["open sesame", "Bearer open sesam", "Bearer open sesame!", "Bearer ", "Basic x"]
+        {
+            assert!(!is_opened(other), "{other}");
+        }
+        assert!(!is_authorized(&HeaderMap::new(), &token));
+    }
 }

@@ -43,7 +43,11 @@ pub fn run(config: &Config) -> anyhow::Result<Ended> {
         ..Status::default()
     }));
     let metrics = Arc::new(Metrics::new(&config.instance.id, config.instance.number));
-    let pages = Pages { board: Arc::clone(&board), metrics: Arc::clone(&metrics) };
+    let pages = Pages {
+        board: Arc::clone(&board),
+        metrics: Arc::clone(&metrics),
+        token: config.http.token.clone(),
+    };
     let server = Server::start(&runtime, config, pages)?;
     info!(
         address = %config.http.listen,
@@ -103,6 +107,9 @@ fn limits(config: &Config, dead_letters: data_bridge_core::units::TableId) -> Li
         resume_at: config.backpressure.resume_at,
         retry_initial: config.retry.initial,
         retry_max: config.retry.max,
+        flood_rows: config.dead_letters.flood_rows.get(),
+        flood_share: config.dead_letters.flood_share,
+        flood_window: config.dead_letters.flood_window,
         ..Limits::default()
     }
 }

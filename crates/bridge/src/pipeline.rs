@@ -196,6 +196,7 @@ impl Pipeline {
             }
             self.tell(Input::Tick);
             self.look_at_gate();
+            self.accept_floods();
             self.switch_lanes();
             self.report.turn(self.now(), &self.engine, &self.source, &self.gate_was);
             if let Some(ended) = self.ended.take() {

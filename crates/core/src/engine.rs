@@ -8,6 +8,7 @@ mod batch;
 mod budget;
 mod close;
 mod event;
+mod flood;
 mod hold;
 mod insert;
 mod isolate;
@@ -27,7 +28,7 @@ pub use event::{Input, Output, Part, Return};
 use hold::Vigil;
 pub use limits::{Limits, MAX_BATCH_ROWS};
 use shelf::{Open, Stack, TableState};
-pub use snapshot::{PausedTable, Snapshot};
+pub use snapshot::{FloodedTable, PausedTable, Snapshot};
 
 /// The state machine. Every answer is complete when [`handle`](Self::handle) returns; until the
 /// next input nothing is due before [`next_wake`](Self::next_wake).
@@ -110,7 +111,7 @@ impl Engine {
             return None;
         }
         let table = self.ledger.table(lane)?;
-        if self.tables.get(&table).is_some_and(|table| table.paused.is_some()) {
+        if self.is_held(table) {
             return None;
         }
         let receipt = self.ledger.open_of_stream(lane, bytes, self.now)?;
@@ -119,11 +120,23 @@ impl Engine {
         Some(receipt)
     }
 
-    /// Rows that still fit into the buffer: what one fetch may bring at most.
+    /// What one fetch may bring at most: rows that still fit into the buffer, and few while a route
+    /// in flood is read.
     #[must_use]
     pub fn rows_left(&self) -> u64 {
-        let limit = self.budget.limit().rows;
-        limit.saturating_sub(self.budget.held().rows)
+        let left = self.budget.limit().rows.saturating_sub(self.budget.held().rows);
+        let probing = self
+            .tables
+            .values()
+            .any(|table| table.flood.held_until().is_some_and(|until| until <= self.now));
+        if probing { left.min(flood::PROBE_ROWS) } else { left }
+    }
+
+    /// Whether nothing may be fetched for a table: it is paused, or pays for letters of a flood.
+    fn is_held(&self, table: TableId) -> bool {
+        self.tables.get(&table).is_some_and(|table| {
+            table.paused.is_some() || table.flood.held_until() > Some(self.now)
+        })
     }
 
     /// Takes one input at the moment `now` and adds what to do to `outputs`. A `now` before an
@@ -155,6 +168,7 @@ impl Engine {
             Input::Committed => self.committed(),
             Input::CommitFailed => self.commit_failed(),
             Input::Stop { deadline } => self.stop(deadline),
+            Input::Accept { table } => self.accept(table, outputs),
             Input::Tick => {}
         }
         self.expire(outputs);
@@ -172,6 +186,7 @@ impl Engine {
         let shelves = self.shelves.iter().filter_map(|(shelf, stack)| self.due(*shelf, stack));
         shelves
             .chain(self.commit_due())
+            .chain(self.floods_due())
             .chain(self.deadlines())
             .chain(self.progress_due())
             .filter(|moment| *moment > self.now)
@@ -181,6 +196,9 @@ impl Engine {
     /// The rows of a chunk lie on shelves.
     fn shelve(&mut self, receipt: Receipt, parts: &[Part], outputs: &mut Vec<Output>) {
         self.ledger.touch(&receipt, self.now);
+        if let Some(table) = self.ledger.table(receipt.lane()) {
+            self.note_decoded(table, parts, outputs);
+        }
         for part in parts {
             self.tables.entry(part.shelf.table).or_default().saw(part.shelf.partition, self.now);
         }
@@ -237,14 +255,11 @@ impl Engine {
         let (mut pause, mut resume) = (Vec::new(), Vec::new());
         // A stream goes on when its table is paused: others come by the same way, and what cannot be
         // written is refused and given back.
-        let lanes = self.ledger.live().map(|(lane, table)| {
-            let table_paused = self.tables.get(&table).is_some_and(|table| table.paused.is_some());
-            (lane, table, table_paused)
-        });
+        let lanes = self.ledger.live().map(|(lane, table)| (lane, table, self.is_held(table)));
         let streams = self.ledger.live_streams().map(|(lane, table)| (lane, table, false));
-        for (lane, table, table_paused) in lanes.chain(streams) {
+        for (lane, table, is_held) in lanes.chain(streams) {
             let waits = self.phase != Phase::Running
-                || table_paused
+                || is_held
                 || if troubled.contains(&table) {
                     pressure.on_troubled
                 } else {

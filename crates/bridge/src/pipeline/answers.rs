@@ -51,9 +51,23 @@ impl Pipeline {
                 self.report.table_resumed(table);
                 info!(table = self.catalog.table(table).name, "table can be written again");
             }
+            Output::FloodBegan { table, letters, messages } => {
+                self.report.flood_began(table, letters, messages);
+            }
+            Output::FloodEnded { table } => self.report.flood_ended(table),
             Output::Stopped { open_chunks: 0 } => self.ended = Some(Ended::Drained),
             Output::Stopped { open_chunks } => {
                 self.ended = Some(Ended::Abandoned { open_chunks });
+            }
+        }
+    }
+
+    /// Lets through what people accepted.
+    pub(super) fn accept_floods(&mut self) {
+        for route in self.report.take_accepted() {
+            if let Some(id) = self.catalog.route_id(&route) {
+                info!(route, "dead letters accepted: read at full speed until their share falls");
+                self.tell(Input::Accept { table: self.catalog.route(id).table });
             }
         }
     }

@@ -1,23 +1,23 @@
 //! What the pipeline says of itself: counters, the status board, readiness, the heartbeat line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use data_bridge_core::arena::Arena;
 use data_bridge_core::catalog::Catalog;
 use data_bridge_core::decode::{Reason, Tally};
-use data_bridge_core::engine::{Engine, PausedTable};
+use data_bridge_core::engine::{Engine, FloodedTable, PausedTable, Snapshot};
 use data_bridge_core::units::{BatchId, Moment, Shelf, TableId};
 use data_bridge_core::verdict::Failure;
 use prometheus_client::metrics::counter::Counter;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::lanes::Lane;
 use crate::config::Config;
 use crate::sink::clickhouse::ClickHouse;
 use crate::source::kafka::{KafkaSource, LaneInfo, SourceStatus};
-use crate::telemetry::board::{Board, PartitionStatus, Status};
+use crate::telemetry::board::{Board, FloodStatus, PartitionStatus, Status};
 use crate::telemetry::metrics::{Metrics, OfPartition, OfReason, OfSource, OfTable};
 
 /// Time between two statuses on the board.
@@ -166,6 +166,34 @@ impl Report {
         self.metrics.table_paused.get_or_create(&of).set(0);
     }
 
+    /// Too many messages of a table's routes become dead letters.
+    pub(super) fn flood_began(&mut self, table: TableId, letters: u64, messages: u64) {
+        let of = self.of_table(table);
+        let routes = self.routes_to(table).join(", ");
+        error!(
+            table = of.table,
+            routes, letters, messages, "flood of dead letters: held to 10 letters per second"
+        );
+        self.metrics.flooded.get_or_create(&of).set(1);
+    }
+
+    /// Their share fell, or people accepted them.
+    pub(super) fn flood_ended(&mut self, table: TableId) {
+        let of = self.of_table(table);
+        info!(table = of.table, "flood of dead letters is over: read at full speed");
+        self.metrics.flooded.get_or_create(&of).set(0);
+    }
+
+    /// Routes whose dead letters people let through since the last call.
+    pub(super) fn take_accepted(&self) -> BTreeSet<String> {
+        self.board.take_accepted()
+    }
+
+    fn routes_to(&self, table: TableId) -> Vec<String> {
+        let routes = self.catalog.routes().iter().filter(|route| route.table == table);
+        routes.map(|route| route.name.clone()).collect()
+    }
+
     /// The broker accepted a commit.
     pub(super) fn committed(&mut self) {
         self.metrics.commits.inc();
@@ -199,6 +227,7 @@ impl Report {
             idle.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         self.status.partitions = partitions(&source);
         self.status.rebalances = source.rebalances;
+        self.status.floods = self.floods(now, &snapshot);
         self.status.reasons = self.reasons(&source, closed, &snapshot.tables_paused, idle);
         let was_ready = std::mem::replace(&mut self.status.ready, self.status.reasons.is_empty());
         match (was_ready, self.status.ready) {
@@ -244,6 +273,7 @@ impl Report {
         if let (Some(failure), true) = (&self.trouble, paused.is_empty()) {
             reasons.push(format!("inserts into {} fail: {failure}", self.clickhouse.url()));
         }
+        reasons.extend(self.status.floods.iter().map(flood_reason));
         let lag: u64 = source.lanes.iter().map(|lane| lane.lag).sum();
         let stalled = idle.is_none_or(|time| time > self.stall) && self.board.age() > self.stall;
         if lag > 0 && stalled {
@@ -251,6 +281,16 @@ impl Report {
             reasons.push(format!("no row became durable for {time} s while {lag} messages wait"));
         }
         reasons
+    }
+
+    fn floods(&self, now: Moment, snapshot: &Snapshot) -> Vec<FloodStatus> {
+        let status = |flood: &FloodedTable| FloodStatus {
+            routes: self.routes_to(flood.table),
+            letters: flood.letters,
+            messages: flood.messages,
+            seconds: now.since(flood.since).as_secs(),
+        };
+        snapshot.floods.iter().map(status).collect()
     }
 
     fn count(&mut self, source: &SourceStatus, idle: Option<Duration>) {
@@ -310,6 +350,17 @@ impl Report {
             "heartbeat"
         );
     }
+}
+
+fn flood_reason(flood: &FloodStatus) -> String {
+    let FloodStatus { routes, letters, messages, .. } = flood;
+    let name = routes.first().map_or("?", String::as_str);
+    format!(
+        "route {} is in flood: {letters} of its last {messages} messages became dead letters, and it \
+         is held to 10 per second; look with `data-bridge dlq list --route {name}`, let them through \
+         with `data-bridge dlq accept {name}`",
+        routes.join(", ")
+    )
 }
 
 /// What keeps the source from its work.

@@ -1,7 +1,8 @@
 //! What an instance says of itself: written by the pipeline, read by everyone else.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -16,6 +17,8 @@ pub struct Board {
     /// Milliseconds from `began` to the pipeline's last turn.
     turned_ms: AtomicU64,
     status: RwLock<Arc<Status>>,
+    /// Routes whose dead letters people let through; the pipeline takes them at its next turn.
+    accepted: Mutex<BTreeSet<String>>,
 }
 
 impl Board {
@@ -26,6 +29,7 @@ impl Board {
             began: Instant::now(),
             turned_ms: AtomicU64::new(0),
             status: RwLock::new(Arc::new(status)),
+            accepted: Mutex::default(),
         }
     }
 
@@ -47,6 +51,24 @@ impl Board {
         let turned = Duration::from_millis(self.turned_ms.load(Ordering::Relaxed));
         let since = self.began.elapsed().saturating_sub(turned);
         (since > STUCK_AFTER).then_some(since)
+    }
+
+    /// Asks the pipeline to let the dead letters of a route in flood through. False, and nothing
+    /// asked, when the route is not in flood here.
+    pub fn accept(&self, route: &str) -> bool {
+        let floods = self.status().floods;
+        let is_flooded = floods.iter().any(|flood| flood.routes.iter().any(|name| name == route));
+        if is_flooded {
+            let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+            accepted.insert(route.to_owned());
+        }
+        is_flooded
+    }
+
+    /// What people let through since the last call.
+    #[must_use]
+    pub fn take_accepted(&self) -> BTreeSet<String> {
+        std::mem::take(&mut *self.accepted.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Replaces the status.
@@ -87,6 +109,8 @@ pub struct Status {
     pub other_rows_saved: u64,
     /// Dead letters written.
     pub dead_letters: u64,
+    /// Tables whose routes are held to a few dead letters per second.
+    pub floods: Vec<FloodStatus>,
     /// Messages taken from Kafka.
     pub kafka_messages: u64,
     /// Messages taken from NATS.
@@ -105,6 +129,19 @@ pub struct Status {
     pub rebalances: u64,
     /// The partitions this instance reads.
     pub partitions: Vec<PartitionStatus>,
+}
+
+/// Routes of which more messages become dead letters than a few bad ones explain.
+#[derive(Clone, Debug, Serialize)]
+pub struct FloodStatus {
+    /// The routes: all that lead to one table.
+    pub routes: Vec<String>,
+    /// Letters within the window.
+    pub letters: u64,
+    /// Messages within the window.
+    pub messages: u64,
+    /// Seconds since the flood was seen.
+    pub seconds: u64,
 }
 
 /// One partition that an instance reads.
@@ -136,5 +173,18 @@ mod tests {
         assert!(status.ready);
         assert_eq!(status.ticks_saved, 3);
         assert_eq!(board.stuck_for(), None);
+    }
+
+    #[test]
+    fn only_a_flood_that_is_there_is_accepted_once() {
+        let board = Board::new(Status::default());
+        assert!(!board.accept("ticks"));
+        assert!(board.take_accepted().is_empty());
+        let flood =
+            FloodStatus { routes: vec!["ticks".to_owned()], letters: 9, messages: 9, seconds: 1 };
+        board.publish(Status { floods: vec![flood], ..Status::default() });
+        assert!(board.accept("ticks") && !board.accept("aggregates"));
+        assert_eq!(board.take_accepted(), BTreeSet::from(["ticks".to_owned()]));
+        assert!(board.take_accepted().is_empty());
     }
 }

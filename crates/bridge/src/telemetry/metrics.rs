@@ -113,6 +113,8 @@ pub struct Metrics {
     pub commit_failures: Counter,
     /// 1 while a table cannot be written for a reason that people must mend.
     pub table_paused: Family<OfTable, Gauge>,
+    /// 1 while a route is held because too many of its messages become dead letters.
+    pub flooded: Family<OfTable, Gauge>,
     /// 1 when ready.
     pub ready: Gauge,
     /// Seconds since something became durable.
@@ -174,6 +176,10 @@ impl Metrics {
             commit_failures: to.counter("commit_failures", "Commits that were refused"),
             table_paused: to
                 .gauges("table_paused", "1 while a table cannot be written until someone mends it"),
+            flooded: to.gauges(
+                "flooded",
+                "1 while routes of a table are held to a few dead letters per second",
+            ),
             ready: to.gauge("ready", "1 when ready"),
             idle_seconds: to
                 .gauge_seconds("since_last_durable", "Time since something became durable"),

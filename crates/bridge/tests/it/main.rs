@@ -18,6 +18,7 @@ mod commit_order;
 mod contract;
 mod fail_over;
 mod fake_tables;
+mod flood;
 mod flow;
 mod front;
 mod kafka_drain;

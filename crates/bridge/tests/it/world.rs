@@ -25,6 +25,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// Time between two looks at what is waited for.
 const PACE: Duration = Duration::from_millis(20);
 
+/// What instances want to see of those who ask for a change.
+pub(crate) const TOKEN: &str = "open sesame";
+
 /// The program under test.
 pub(crate) fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_data-bridge"))
@@ -141,7 +144,7 @@ impl Scenario {
             "instance: {{ id: {name}-{number}, number: {number} }}\n\
              nats: {{ enabled: false }}\n\
              clickhouse: {{ urls: [\"{url}\"], database: {database} }}\n\
-             http: {{ listen: \"127.0.0.1:{port}\" }}\n",
+             http: {{ listen: \"127.0.0.1:{port}\", token: \"{TOKEN}\" }}\n",
             name = self.name,
             url = self.clickhouse_url,
             database = self.database(),

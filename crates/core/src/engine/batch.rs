@@ -24,6 +24,8 @@ pub(super) struct Batch {
     /// The other half, when this one is the first half of a batch with a bad row: if no row of this
     /// half is bad, one of the other is.
     pub(super) twin: Option<BatchId>,
+    /// Some row of the batch it was cut from is bad.
+    pub(super) suspect: bool,
     /// The server named its only row as the bad one.
     pub(super) accused: bool,
     pub(super) progress: Progress,

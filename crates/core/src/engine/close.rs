@@ -134,6 +134,7 @@ impl Engine {
     /// Gives up what has reached its deadline.
     pub(super) fn expire(&mut self, outputs: &mut Vec<Output>) {
         let now = self.now;
+        self.judge_floods(outputs);
         for closing in self.closings.extract_if(.., |closing| closing.deadline <= now) {
             for lane in &closing.lanes {
                 self.ledger.end(*lane);

@@ -83,6 +83,11 @@ pub enum Input {
         /// When to give up.
         deadline: Moment,
     },
+    /// People let the dead letters of a flood through: full speed until their share falls.
+    Accept {
+        /// The table of the route.
+        table: TableId,
+    },
     /// Time passed.
     Tick,
 }
@@ -199,6 +204,21 @@ pub enum Output {
     },
     /// The table can be written again.
     TableResumed {
+        /// The table.
+        table: TableId,
+    },
+    /// More messages for this table become dead letters than a few bad ones explain: its routes are
+    /// slowed down to a few letters per second.
+    FloodBegan {
+        /// The table.
+        table: TableId,
+        /// Letters within the window.
+        letters: u64,
+        /// Messages within the window.
+        messages: u64,
+    },
+    /// Its routes are read at full speed again.
+    FloodEnded {
         /// The table.
         table: TableId,
     },

@@ -4,6 +4,7 @@
 
 use super::batch::{Batch, BlockId, Held, Progress};
 use super::budget::Usage;
+use super::flood::Outcome;
 use super::limits::MAX_BATCH_ROWS;
 use super::shelf::{Open, Stack};
 use super::{Engine, Output, Phase, Return};
@@ -53,7 +54,9 @@ impl Engine {
         let table = self.tables.get(&shelf.table)?;
         let (due, claims, urgent) = if let Some(id) = stack.closed.front() {
             let batch = self.batches.get(id)?;
+            let held = table.flood.held_until().filter(|_| batch.suspect);
             let may = match batch.progress {
+                Progress::Ready | Progress::Waiting(_) if held > Some(self.now) => false,
                 // While a table is paused, only what was refused asks whether it is mended.
                 Progress::Ready => table.paused.is_none() || batch.sent > 0,
                 Progress::Waiting(until) => until <= self.now,
@@ -83,9 +86,13 @@ impl Engine {
             return None;
         }
         if let Some(id) = stack.closed.front() {
-            return match self.batches.get(id)?.progress {
-                Progress::Waiting(until) => Some(until),
-                Progress::Ready | Progress::InFlight(_) | Progress::Burying => None,
+            let batch = self.batches.get(id)?;
+            let table = self.tables.get(&shelf.table)?;
+            let held = table.flood.held_until().filter(|_| batch.suspect);
+            return match batch.progress {
+                Progress::Waiting(until) => Some(held.map_or(until, |held| held.max(until))),
+                Progress::Ready => held,
+                Progress::InFlight(_) | Progress::Burying => None,
             };
         }
         let paused = self.tables.get(&shelf.table).is_some_and(|table| table.paused.is_some());
@@ -155,6 +162,7 @@ impl Engine {
             failures: 0,
             unknown: 0,
             twin: None,
+            suspect: false,
             accused: false,
             progress: Progress::Ready,
         };
@@ -183,6 +191,10 @@ impl Engine {
             return;
         };
         let twin = batch.twin;
+        if table != self.limits.dead_letters {
+            let outcome = Outcome { taken: u64::from(batch.rows), ..Outcome::default() };
+            self.note(table, outcome, outputs);
+        }
         if batch.accused {
             self.tables.entry(table).or_default().misled = true;
         }

@@ -3,6 +3,7 @@
 #![expect(clippy::similar_names, reason = "shelf is our word, self is Rust's")]
 
 use super::batch::{Batch, Progress};
+use super::flood::Outcome;
 use super::{Engine, Output, Part};
 use crate::settle::Claim;
 use crate::units::BatchId;
@@ -22,7 +23,7 @@ impl Engine {
         if batch.has_failed() {
             self.tables.entry(batch.shelf.table).or_default().failed -= 1;
         }
-        (batch.failures, batch.unknown, batch.twin) = (0, 0, None);
+        (batch.failures, batch.unknown, batch.twin, batch.suspect) = (0, 0, None, true);
         let trusted = !self.tables.get(&batch.shelf.table).is_some_and(|table| table.misled);
         let follow = |row: &u32| trusted && *row < batch.rows && batch.rows > 2;
         if let Some(row) = failure.row().filter(follow) {
@@ -40,6 +41,7 @@ impl Engine {
         let (shelf, attempts) = (batch.shelf, batch.sent);
         self.leave_shelf(id, shelf);
         outputs.push(Output::Bury { batch: id, failure, attempts });
+        self.note(shelf.table, Outcome { refused: 1, ..Outcome::default() }, outputs);
     }
 
     /// A row only ClickHouse refuses is on its way to `dead_letters`, and its claims with it.

@@ -36,6 +36,12 @@ pub struct Limits {
     pub retry_initial: Duration,
     /// Longest wait before any retry.
     pub retry_max: Duration,
+    /// Dead letters of a table's routes within the window …
+    pub flood_rows: u64,
+    /// … and their share of the messages, above which they are a flood.
+    pub flood_share: f64,
+    /// The window.
+    pub flood_window: Duration,
     /// Least time between two commits.
     pub commit_interval: Duration,
     /// How often the broker of a lane without a front hears that a chunk is being worked on: well
@@ -61,6 +67,9 @@ impl Default for Limits {
             resume_at: 0.4,
             retry_initial: Duration::from_secs(1),
             retry_max: Duration::from_secs(32),
+            flood_rows: 1_000,
+            flood_share: 0.5,
+            flood_window: Duration::from_mins(1),
             commit_interval: Duration::from_millis(100),
             progress_interval: Duration::from_secs(4),
             keep: Duration::from_mins(1),

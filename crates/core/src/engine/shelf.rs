@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use super::flood::Flood;
 use crate::settle::Claim;
 use crate::units::{BatchId, Moment, Partition};
 use crate::verdict::Failure;
@@ -36,6 +37,8 @@ pub(super) struct TableState {
     /// Batches that failed and are not durable yet.
     pub(super) failed: usize,
     pub(super) paused: Option<(Moment, Failure)>,
+    /// Letters among the messages of its routes.
+    pub(super) flood: Flood,
     /// The server once named a row as bad that it then took: its hints count no more.
     pub(super) misled: bool,
     /// When each partition last got rows.
@@ -68,6 +71,6 @@ impl TableState {
     }
 
     pub(super) fn is_troubled(&self) -> bool {
-        self.failed > 0 || self.paused.is_some()
+        self.failed > 0 || self.paused.is_some() || self.flood.since().is_some()
     }
 }

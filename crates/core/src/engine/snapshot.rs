@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub lanes_paused: usize,
     /// Tables that cannot be written until people mend something.
     pub tables_paused: Vec<PausedTable>,
+    /// Tables whose routes are slowed down because too many of their messages become dead letters.
+    pub floods: Vec<FloodedTable>,
     /// Blocks that are being built.
     pub batches_building: usize,
     /// Batches that are closed and wait for their turn.
@@ -57,6 +59,19 @@ pub struct PausedTable {
     pub failure: Failure,
 }
 
+/// A table of which too many messages become dead letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FloodedTable {
+    /// The table.
+    pub table: TableId,
+    /// Since when its routes are slowed down.
+    pub since: Moment,
+    /// Letters within the window.
+    pub letters: u64,
+    /// Messages within the window.
+    pub messages: u64,
+}
+
 impl Engine {
     /// What the engine holds and waits for.
     #[must_use]
@@ -83,6 +98,7 @@ impl Engine {
             lanes: self.ledger.live().count() + self.ledger.live_streams().count(),
             lanes_paused: self.paused.len(),
             tables_paused: tables_paused.collect(),
+            floods: self.floods().collect(),
             batches_building: self.shelves.values().filter(|stack| stack.open.is_some()).count(),
             batches_ready: is(|progress| progress == Progress::Ready),
             batches_waiting: is(|progress| matches!(progress, Progress::Waiting(_))),

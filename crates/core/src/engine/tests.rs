@@ -5,6 +5,7 @@ mod budget;
 mod closing;
 mod commits;
 mod failures;
+mod floods;
 mod isolation;
 mod streams;
 

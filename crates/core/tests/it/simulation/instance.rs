@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use data_bridge_core::engine::{Engine, Limits, Part};
+use data_bridge_core::engine::{Engine, Input, Limits, Part};
 use data_bridge_core::units::{BatchId, ChunkId, LaneId, Partition, Shelf, TableId};
 
 use super::group::Kind;
@@ -53,6 +53,17 @@ pub(super) struct StreamLane {
     pub(super) chunks: BTreeMap<ChunkId, Vec<usize>>,
     /// Those of them that were given back.
     pub(super) given: BTreeSet<ChunkId>,
+}
+
+impl Lane {
+    pub(super) fn table(&self) -> TableId {
+        table_of(self.log)
+    }
+}
+
+/// The table of a log's route.
+pub(super) fn table_of(log: usize) -> TableId {
+    TableId(u16::try_from(log % 3).unwrap_or(0))
 }
 
 #[derive(Debug)]
@@ -116,6 +127,7 @@ pub(super) struct Instance {
     pub(super) commit_under_way: bool,
     pub(super) last_commit: Option<u64>,
     pub(super) tables_paused: BTreeSet<TableId>,
+    pub(super) floods: BTreeSet<TableId>,
     /// Batches whose last insert failed for another reason than their rows.
     pub(super) failing: BTreeSet<BatchId>,
     pub(super) was_troubled: bool,
@@ -146,6 +158,7 @@ impl Instance {
             commit_under_way: false,
             last_commit: None,
             tables_paused: BTreeSet::new(),
+            floods: BTreeSet::new(),
             failing: BTreeSet::new(),
             was_troubled: false,
             bytes: 0,
@@ -241,6 +254,27 @@ impl Instance {
         }
     }
 
+    /// The table in flood for whose route this input brings letters.
+    pub(super) fn letters_in(&self, input: &Input) -> Option<TableId> {
+        let Input::Decoded { receipt, parts } = input else {
+            return None;
+        };
+        let letters = parts.iter().any(|part| part.shelf.table == self.limits.dead_letters);
+        let table = self.lanes.get(&receipt.lane()).map(Lane::table);
+        table.filter(|table| letters && self.floods.contains(table))
+    }
+
+    /// A route that wrote letters while it was in flood waits before it reads on. Whether it is
+    /// still in flood.
+    pub(super) fn assert_flood_waits(&self, table: TableId) -> bool {
+        let floods = self.floods.contains(&table);
+        for (id, lane) in self.lanes.iter().filter(|(_, lane)| lane.table() == table) {
+            let waits = lane.paused || lane.tenure != Tenure::Live;
+            assert!(waits || !floods, "lane {id} reads on after letters in a flood");
+        }
+        floods
+    }
+
     pub(super) fn parts(rows: &BTreeMap<Shelf, u32>) -> Vec<Part> {
         rows.iter()
             .map(|(shelf, rows)| Part {
@@ -258,12 +292,14 @@ impl Instance {
     /// Lanes wait whenever the buffer is full, whenever they came, unless a table in trouble is what
     /// fills it.
     pub(super) fn assert_within_budget(&mut self) {
-        self.was_troubled |= !self.failing.is_empty() || !self.tables_paused.is_empty();
+        let troubled =
+            !self.failing.is_empty() || !self.tables_paused.is_empty() || !self.floods.is_empty();
+        self.was_troubled |= troubled;
         let limits = &self.limits;
         let limit = limits.buffer_bytes;
         let buried = self.buried * ROW_BYTES;
-        let troubled = if self.was_troubled { limit / 5 + 1 } else { 0 };
-        let most = limit + troubled + self.largest_fetch.bytes + buried;
+        let headroom = if self.was_troubled { limit / 5 + 1 } else { 0 };
+        let most = limit + headroom + self.largest_fetch.bytes + buried;
         assert!(self.bytes <= most, "{} bytes held, limit {limit}, at most {most}", self.bytes);
 
         let most = limits.buffer_rows + self.largest_fetch.rows;
@@ -272,7 +308,7 @@ impl Instance {
         #[expect(clippy::cast_precision_loss, reason = "small numbers")]
         let is_full = self.bytes as f64 >= limit as f64 * limits.pause_at
             || self.rows as f64 >= limits.buffer_rows as f64 * limits.pause_at;
-        if is_full && self.failing.is_empty() && self.tables_paused.is_empty() {
+        if is_full && !troubled {
             for (id, lane) in &self.lanes {
                 assert!(
                     lane.paused || lane.tenure != Tenure::Live,
@@ -284,9 +320,7 @@ impl Instance {
             }
         }
         for (id, lane) in &self.lanes {
-            if lane.tenure == Tenure::Live
-                && self.tables_paused.iter().any(|table| table.0 as usize == lane.log % 3)
-            {
+            if lane.tenure == Tenure::Live && self.tables_paused.contains(&lane.table()) {
                 assert!(lane.paused, "lane {id} fetches for a table that is paused");
             }
         }

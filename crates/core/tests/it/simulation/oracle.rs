@@ -7,7 +7,7 @@ use data_bridge_core::verdict::Failure;
 use super::group::Kind;
 use super::instance::{Lane, ROW_BYTES, Tenure};
 use super::server::is_about_rows;
-use super::world::{Event, LETTERS, MILLISECOND, World, micros, moment};
+use super::world::{Event, LETTERS, MILLISECOND, SECOND, World, micros, moment};
 
 impl World {
     pub(super) fn tell(&mut self, who: usize, input: Input) {
@@ -18,6 +18,7 @@ impl World {
         let back = if self.rng.u8(..) < 5 { self.rng.u64(0..50 * MILLISECOND) } else { 0 };
         let told = moment(self.now.saturating_sub(back));
         let instance = &mut self.instances[who];
+        let flooded = instance.letters_in(&input);
         instance.engine.handle(input, told, &mut outputs);
         let wake = instance.engine.next_wake();
         assert!(wake.is_none_or(|wake| wake > told), "woken for nothing at {wake:?}");
@@ -30,6 +31,9 @@ impl World {
             return;
         }
         instance.assert_within_budget();
+        if let Some(table) = flooded {
+            self.counts.held_by_flood += u64::from(instance.assert_flood_waits(table));
+        }
         for (lanes, deadline) in &instance.revocations {
             assert!(*deadline > micros(told), "lanes {lanes:?} are not closed at their deadline");
         }
@@ -106,6 +110,19 @@ impl World {
             Output::TableResumed { table } => {
                 self.counts.tables_resumed += 1;
                 assert!(instance.tables_paused.remove(&table), "table {table} was not paused");
+            }
+            Output::FloodBegan { table, letters, messages } => {
+                self.counts.floods += 1;
+                assert!(letters > instance.limits.flood_rows && messages > 0);
+                assert!(instance.floods.insert(table), "table {table} is in flood twice");
+                if self.is_calm {
+                    let wait = self.below(20 * SECOND);
+                    self.later(wait, Event::Accept { who, life });
+                }
+            }
+            Output::FloodEnded { table } => {
+                self.counts.floods_ended += 1;
+                assert!(instance.floods.remove(&table), "table {table} was not in flood");
             }
             Output::Stopped { open_chunks } => self.stopped(who, open_chunks),
         }

@@ -78,8 +78,9 @@ impl World {
         let bytes = records.iter().map(|record| record.bytes).sum();
         let instance = &mut self.instances[who];
         let Some(receipt) = instance.engine.open_of_stream(id, bytes) else {
+            let table = &self.logs[log].table;
             assert!(
-                instance.tables_paused.contains(&self.logs[log].table),
+                instance.tables_paused.contains(table) || instance.floods.contains(table),
                 "stream {id} is ours and refused"
             );
             self.counts.refused_pulls += 1;

@@ -22,7 +22,8 @@ impl World {
                 self.now += self.rng.u64(0..120 * SECOND);
                 self.jumped = self.now;
             }
-            90..95 => self.answer_late(who),
+            90..93 => self.answer_late(who),
+            93..95 => self.accept_floods(who),
             _ => self.fetch_revoked(who),
         }
     }
@@ -148,6 +149,17 @@ impl World {
             }
         };
         self.tell(who, input);
+    }
+
+    /// People let the letters of all floods through.
+    pub(super) fn accept_floods(&mut self, who: usize) {
+        if !self.instances[who].is_up {
+            return;
+        }
+        for table in self.instances[who].floods.clone() {
+            self.counts.floods_accepted += 1;
+            self.tell(who, Input::Accept { table });
+        }
     }
 
     /// Records of a lane that is not ours any more are not taken.

@@ -7,7 +7,7 @@ use data_bridge_core::engine::{Input, Limits, Output};
 use data_bridge_core::units::{BatchId, LaneId, Moment, Position, Shelf, TableId};
 
 use super::group::{Log, Make};
-use super::instance::{Instance, Lane, Row, Tenure};
+use super::instance::{Instance, Lane, Row, Tenure, table_of};
 use super::server::Server;
 
 pub(super) const LETTERS: TableId = TableId(9);
@@ -17,13 +17,43 @@ pub(super) const SECOND: u64 = 1_000_000;
 /// What happens at a moment that was fixed before.
 #[derive(Debug)]
 pub(super) enum Event {
-    Fetch { who: usize, life: u32 },
-    InsertEnds { who: usize, life: u32, batch: BatchId, shelf: Shelf, rows: Vec<Row> },
-    CommitEnds { who: usize, life: u32, positions: Vec<(LaneId, Position)> },
-    Buried { who: usize, life: u32, batch: BatchId },
-    Assign { log: usize },
-    Lose { who: usize, life: u32, lanes: Vec<LaneId> },
-    Start { who: usize },
+    Fetch {
+        who: usize,
+        life: u32,
+    },
+    InsertEnds {
+        who: usize,
+        life: u32,
+        batch: BatchId,
+        shelf: Shelf,
+        rows: Vec<Row>,
+    },
+    CommitEnds {
+        who: usize,
+        life: u32,
+        positions: Vec<(LaneId, Position)>,
+    },
+    Buried {
+        who: usize,
+        life: u32,
+        batch: BatchId,
+    },
+    Assign {
+        log: usize,
+    },
+    Lose {
+        who: usize,
+        life: u32,
+        lanes: Vec<LaneId>,
+    },
+    Start {
+        who: usize,
+    },
+    /// In a calm world people look after floods.
+    Accept {
+        who: usize,
+        life: u32,
+    },
     Trouble,
 }
 
@@ -45,7 +75,8 @@ macro_rules! counts {
 }
 counts! {
     inputs, records, inserts, lost_answers, retries, splits, seals, buried, pauses, resumes,
-    tables_paused, tables_resumed, commits, commits_failed, revocations, closed_in_time,
+    tables_paused, tables_resumed, floods, floods_ended, floods_accepted, held_by_flood, commits,
+    commits_failed, revocations, closed_in_time,
     closed_by_deadline, lost, crashes, stops, clean_stops, unclean_stops, clock_jumps, late_answers,
     refused_fetches, empty_chunks, assigned_while_full, acks, given_back, working, refused_pulls,
     redelivered, late_acks, streams_lost,
@@ -88,6 +119,9 @@ impl World {
             commit_interval: Duration::from_millis(rng.u64(0..200)),
             progress_interval: Duration::from_millis(rng.u64(200..2_000)),
             keep: Duration::from_millis(rng.u64(1_000..10_000)),
+            flood_rows: *rng.choice(&[5, 50, 1_000]).unwrap_or(&50),
+            flood_share: *rng.choice(&[0.0, 0.1, 0.5]).unwrap_or(&0.5),
+            flood_window: Duration::from_secs(rng.u64(1..60)),
         };
         let members = rng.usize(1..4);
         let logs = rng.usize(1..7);
@@ -98,7 +132,7 @@ impl World {
             unrest: *rng.choice(&[0.0, 0.02, 0.2]).unwrap_or(&0.0),
             slowest: *rng.choice(&[5 * MILLISECOND, 200 * MILLISECOND, 5 * SECOND]).unwrap_or(&1),
         };
-        let bad = *rng.choice(&[0.0, 0.005, 0.05]).unwrap_or(&0.0);
+        let bad = *rng.choice(&[0.0, 0.005, 0.05, 0.4]).unwrap_or(&0.0);
         let instances =
             (0..members).map(|_| Instance::new(limits.clone(), rng.u64(..), 0)).collect();
         let make = Make {
@@ -112,7 +146,7 @@ impl World {
             queue: BTreeMap::new(),
             queued: 0,
             logs: (0..logs)
-                .map(|log| Log::new(TableId(u16::try_from(log % 3).unwrap_or(0))))
+                .map(|log| Log::new(table_of(log)))
                 .chain((0..streams).map(|log| Log::stream(TableId(log % 3))))
                 .collect(),
             server,
@@ -221,6 +255,11 @@ impl World {
                 self.instances[who] = Instance::new(limits, self.rng.u64(..), life);
                 self.later(0, Event::Fetch { who, life });
             }
+            Event::Accept { who, life } => {
+                if self.is_alive(who, life) {
+                    self.accept_floods(who);
+                }
+            }
             Event::Trouble => {
                 if !self.is_calm {
                     self.trouble();
@@ -240,6 +279,10 @@ impl World {
         self.server.faults.clear();
         self.server.unrest = 0.0;
         self.server.slowest = 5 * MILLISECOND;
+        for who in 0..self.instances.len() {
+            let life = self.instances[who].life;
+            self.later(0, Event::Accept { who, life });
+        }
     }
 
     fn state(&self) -> String {
