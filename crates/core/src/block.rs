@@ -15,7 +15,7 @@ mod words;
 pub use blocks::{Blocks, Pushed};
 pub use cell::{Cell, TooWide, Wide};
 
-pub(crate) use stage::{STAGED, Stage, span, spanned};
+pub(crate) use stage::{STAGED, Stage, Staged, span, spanned};
 pub(crate) use words::{FORM, FORM_HEAD, LONGEST, Words};
 
 use std::fmt;

@@ -208,7 +208,7 @@ impl Decoder {
     fn quick(&mut self, arena: &Arena, index: usize, now_ms: i64, stage: &mut Stage) -> bool {
         #[cfg(test)]
         self.fail_on_purpose(arena.get(index).map(|record| record.position));
-        let (Some(shapes), Some(payload)) = (&self.shapes, arena.payload(index)) else {
+        let (Some(shapes), Some(payload)) = (&mut self.shapes, arena.payload(index)) else {
             return false;
         };
         let unknown = shapes.read(&mut Reading {
@@ -266,6 +266,8 @@ impl Decoder {
         for (words, column) in self.words.iter_mut().zip(&self.plan.columns) {
             if words.is_full() {
                 words.clear(!column.required);
+                // They hold words by number.
+                self.shapes.iter_mut().for_each(Shapes::drop_tracks);
             }
         }
     }

@@ -64,6 +64,21 @@ impl Stage {
         }
     }
 
+    /// Writes a value that is known to be one of the column.
+    #[inline]
+    pub(crate) fn put_known(&mut self, column: u16, value: u64, null: bool) {
+        if let Some(staged) = self.columns.get_mut(usize::from(column)) {
+            staged.values[self.rows % STAGED] = value;
+            staged.nulls[self.rows % STAGED] = null.into();
+        }
+    }
+
+    /// The value of a row, and whether it is NULL.
+    pub(crate) fn get(&self, column: u16, row: usize) -> Option<(u64, bool)> {
+        let staged = self.columns.get(usize::from(column))?;
+        Some((staged.values[row % STAGED], staged.nulls[row % STAGED] == 1))
+    }
+
     /// The row in work is finished.
     #[inline]
     pub(crate) fn finish(&mut self) {

@@ -131,10 +131,9 @@ impl Words {
         u32::try_from(word).map_or(&[], |word| self.texts.get(word))
     }
 
-    /// What an event id hashes of a staged word: whole when the text is short.
-    #[inline]
-    pub(crate) fn form(&self, word: u64) -> Option<&[u8; FORM]> {
-        self.forms.get(usize::try_from(word).ok()?)
+    /// What an event id hashes of each word: whole when the text is short.
+    pub(crate) fn forms(&self) -> &[[u8; FORM]] {
+        &self.forms
     }
 
     /// Codes of the texts in a block, in the order of `words`; `bytes` grows by what new entries

@@ -6,7 +6,7 @@ use super::event_id::{self, MsgId};
 use super::plan::{Input, Plan};
 use super::read::version;
 use crate::arena::Arena;
-use crate::block::{Cell, FORM, FORM_HEAD, STAGED, Stage, Words, spanned};
+use crate::block::{Cell, FORM, FORM_HEAD, STAGED, Stage, Staged, Words, spanned};
 use crate::catalog::{ColumnType, Table};
 
 /// The columns of a table that no key fills.
@@ -90,10 +90,13 @@ impl Computed {
         }
         if let Some((column, ingredients)) = &self.event_id {
             let mut ids = [0; STAGED];
+            identify(ingredients, rows, &mut ids);
             for (row, id) in ids.iter_mut().enumerate().take(last - first) {
-                let header = arena.get(first + row).filter(|_| arena.has_headers(first + row));
-                let given = header.and_then(|record| event_id::from_headers(&record, rows.msg_id));
-                *id = given.unwrap_or_else(|| identify(ingredients, row, rows));
+                if arena.has_headers(first + row) {
+                    let record = arena.get(first + row);
+                    let given = record.and_then(|r| event_id::from_headers(&r, rows.msg_id));
+                    *id = given.unwrap_or(*id);
+                }
             }
             let own = rows.stage.column_mut(*column);
             own.copy_from_slice(&ids[..last - first]);
@@ -128,37 +131,54 @@ impl Form {
 /// Values of an identity whose canonical form is written into memory at hand.
 const MOST_INGREDIENTS: usize = 16;
 
-/// The hash over the canonical form of a row's identity.
-#[inline]
-fn identify(ingredients: &[Ingredient], row: usize, rows: &Rows<'_>) -> u64 {
+/// Staged values of an ingredient.
+#[derive(Clone, Copy)]
+struct Source<'r> {
+    staged: &'r Staged,
+    form: Form,
+    words: &'r [[u8; FORM]],
+}
+
+/// The hashes over the canonical forms of all rows' identities.
+fn identify(ingredients: &[Ingredient], rows: &Rows<'_>, ids: &mut [u64; STAGED]) {
+    let count = rows.stage.rows();
+    let sources = ingredients.iter().map(|Ingredient { column, form }| {
+        let words = rows.words.get(*column).map_or(&[][..], Words::forms);
+        Some(Source { staged: rows.stage.column(*column)?, form: *form, words })
+    });
+    let mut few = [None; MOST_INGREDIENTS];
+    let fitting = few.iter_mut().zip(sources).map(|(place, source)| *place = source).count();
+    let few = few.get(..fitting).filter(|_| fitting == ingredients.len());
     let mut form = [0; MOST_INGREDIENTS * FORM];
-    match canonical(ingredients, row, rows, &mut form) {
-        Some(length) => xxh3_64(form.get(..length).unwrap_or_default()),
-        None => identify_any(ingredients, row, rows),
+    for (row, id) in ids.iter_mut().enumerate().take(count) {
+        let length = few.and_then(|sources| canonical(sources, row, &mut form));
+        *id = match length {
+            Some(length) => xxh3_64(form.get(..length).unwrap_or_default()),
+            None => identify_any(ingredients, row, rows),
+        };
     }
 }
 
-/// Writes the canonical form; `None` when a text is too long for it.
+/// Writes the canonical form of a row; `None` when a text is too long for it.
 #[inline]
 fn canonical(
-    ingredients: &[Ingredient],
+    sources: &[Option<Source<'_>>],
     row: usize,
-    rows: &Rows<'_>,
     form: &mut [u8; MOST_INGREDIENTS * FORM],
 ) -> Option<usize> {
     let mut at = 0;
-    for Ingredient { column, form: kind } in ingredients {
-        let staged = rows.stage.column(*column)?;
-        let value = staged.values[row % STAGED];
-        if staged.nulls[row % STAGED] == 1 {
-            *form.get_mut(at)? = 0;
+    for source in sources {
+        let source = source.as_ref()?;
+        let place: &mut [u8; FORM] = form.get_mut(at..)?.first_chunk_mut()?;
+        let value = source.staged.values[row % STAGED];
+        if source.staged.nulls[row % STAGED] == 1 {
+            place[0] = 0;
             at += 1;
             continue;
         }
-        match kind {
+        match source.form {
             Form::Word => {
-                let text = rows.words.get(*column)?.form(value)?;
-                let place: &mut [u8; FORM] = form.get_mut(at..)?.first_chunk_mut()?;
+                let text = source.words.get(usize::try_from(value).ok()?)?;
                 *place = *text;
                 let length = FORM_HEAD + usize::from(text[1]);
                 // A text of 256 bytes and more has its length in more than one byte.
@@ -168,8 +188,8 @@ fn canonical(
                 at += length;
             }
             Form::Eight(tag) => {
-                let place: &mut [u8; 16] = form.get_mut(at..)?.first_chunk_mut()?;
-                *place = (u128::from(value) << 8 | u128::from(*tag)).to_le_bytes();
+                place[0] = tag;
+                place[1..9].copy_from_slice(&value.to_le_bytes());
                 at += 9;
             }
             Form::Text => return None,

@@ -14,9 +14,13 @@
 
 mod digits;
 mod learn;
+mod literal;
+mod track;
 mod value;
 
 use self::digits::Day;
+use self::literal::Literal;
+use self::track::{Track, Traffic};
 use super::plan::{Plan, TimePlan};
 use crate::arena::Arena;
 use crate::block::{Stage, Words};
@@ -32,32 +36,39 @@ pub(super) struct Shapes {
     ends: Vec<End>,
     /// The first of the nodes that a message may begin with.
     first: u16,
+    /// Paths that are taken often, made straight.
+    tracks: Vec<Track>,
+    /// One per end.
+    traffic: Vec<Traffic>,
     pace: learn::Pace,
+    /// Messages that followed a track.
+    #[cfg(test)]
+    pub(super) tracked: u64,
 }
 
 /// No node, no end.
 const NONE: u16 = u16::MAX;
 
-/// A literal and the value behind it.
+/// A place in the tree.
 #[derive(Clone, Debug)]
 struct Node {
-    /// The first 16 bytes of the literal, zeros behind a shorter one; and which of them count.
-    head: [u64; 2],
-    mask: [u64; 2],
-    /// The last 16 bytes of a literal longer than that.
-    tail: [u64; 2],
-    length: u32,
-    /// Where the literal's bytes lie.
-    literal: u32,
-    act: Act,
-    /// Place and number of further acts.
-    more: (u16, u16),
+    step: Step,
+    parent: u16,
     /// The next alternative to this node.
     sibling: u16,
     /// The first of the nodes that may follow.
     child: u16,
     /// What is left to do when this node ends the message; it has no value then.
     end: u16,
+}
+
+/// A literal and the value behind it.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    literal: Literal,
+    act: Act,
+    /// Place and number of further acts.
+    more: (u16, u16),
 }
 
 /// What is done with a value.
@@ -121,6 +132,9 @@ enum Scale {
 /// What is left to do behind the last value.
 #[derive(Clone, Debug, Default)]
 struct End {
+    /// The node of the last value, and the literal behind it.
+    parent: u16,
+    literal: Literal,
     /// Columns of which the message says nothing, and whether they are nullable.
     nothing: Vec<(u16, bool)>,
     /// Columns that a token of the subject fills.
@@ -163,21 +177,37 @@ impl Shapes {
     /// Reads a message into the row in work and finishes it. `None` when it has no known shape or
     /// a value that is not read here; else how many keys the route does not know.
     #[inline]
-    pub(super) fn read(&self, reading: &mut Reading<'_>) -> Option<u32> {
+    pub(super) fn read(&mut self, reading: &mut Reading<'_>) -> Option<u32> {
+        reading.memo.begin();
+        if let Some(unknown) = self.follow(reading) {
+            #[cfg(test)]
+            {
+                self.tracked += 1;
+            }
+            return Some(unknown);
+        }
+        reading.memo.begin();
+        let end = self.walk(reading)?;
+        self.note(end, reading);
+        self.ends.get(usize::from(end)).map(|end| end.unknown)
+    }
+
+    /// Reads a message along a path of the tree.
+    fn walk(&self, reading: &mut Reading<'_>) -> Option<u16> {
         let (mut at, mut candidates) = (0, self.first);
-        reading.memo.nulled = 0;
-        reading.memo.held = [None; 2];
         loop {
             let mut index = candidates;
             let node = loop {
                 let node = self.nodes.get(usize::from(index))?;
-                if self.fits(node, reading.padded, at) {
-                    let value = at + node.length as usize;
+                let literal = &node.step.literal;
+                if literal.fits(&self.literals, reading.padded, at) {
+                    let value = at + literal.length as usize;
                     if node.end != NONE {
                         if value == reading.length {
-                            return self.finish(node, reading);
+                            self.finish(node.end, reading)?;
+                            return Some(node.end);
                         }
-                    } else if let Some(end) = self.act(node, reading, value) {
+                    } else if let Some(end) = node.step.act(&self.more, reading, value) {
                         at = end;
                         break node;
                     }
@@ -188,61 +218,60 @@ impl Shapes {
         }
     }
 
-    #[inline]
-    fn fits(&self, node: &Node, padded: &[u8], at: usize) -> bool {
-        let Some(head) = halves(padded, at) else {
-            return false;
-        };
-        let differs =
-            ((head[0] ^ node.head[0]) & node.mask[0]) | ((head[1] ^ node.head[1]) & node.mask[1]);
-        if differs != 0 {
-            return false;
+    fn finish(&self, end: u16, reading: &mut Reading<'_>) -> Option<()> {
+        let end = self.ends.get(usize::from(end))?;
+        for (column, nullable) in &end.nothing {
+            reading.stage.put_nothing(*column, *nullable);
         }
-        let length = node.length as usize;
-        if length <= 16 {
-            return true;
-        }
-        if halves(padded, at + length - 16) != Some(node.tail) {
-            return false;
-        }
-        length <= 32 || {
-            let literal = node.literal as usize;
-            let middle = self.literals.get(literal + 16..literal + length - 16);
-            middle == padded.get(at + 16..at + length - 16)
-        }
+        reading.finish(end)?;
+        reading.stage.finish();
+        Some(())
     }
+}
 
+impl Step {
+    /// Does what is to be done with the value at `at`; answers where it ends.
     #[inline]
-    fn act(&self, node: &Node, reading: &mut Reading<'_>, at: usize) -> Option<usize> {
-        let end = reading.act(&node.act, at)?;
-        if node.more.1 > 0 {
-            let (first, count) = (usize::from(node.more.0), usize::from(node.more.1));
-            for act in self.more.get(first..first + count)? {
+    fn act(&self, more: &[Act], reading: &mut Reading<'_>, at: usize) -> Option<usize> {
+        let end = reading.act(&self.act, at)?;
+        if self.more.1 > 0 {
+            for act in self.further(more)? {
                 reading.act(act, at).filter(|other| *other == end)?;
             }
         }
         Some(end)
     }
 
-    #[inline]
-    fn finish(&self, node: &Node, reading: &mut Reading<'_>) -> Option<u32> {
-        let end = self.ends.get(usize::from(node.end))?;
-        for (column, nullable) in &end.nothing {
-            reading.stage.put_nothing(*column, *nullable);
-        }
-        if end.dated.is_some() || !end.subject.is_empty() {
-            reading.finish(end)?;
-        }
-        reading.stage.finish();
-        Some(end.unknown)
+    fn further<'m>(&self, more: &'m [Act]) -> Option<&'m [Act]> {
+        let (first, count) = (usize::from(self.more.0), usize::from(self.more.1));
+        more.get(first..first + count)
+    }
+
+    /// All that is done with the value.
+    fn acts<'m>(&'m self, more: &'m [Act]) -> Option<impl Iterator<Item = &'m Act>> {
+        Some(std::iter::once(&self.act).chain(self.further(more)?))
+    }
+
+    /// A step with these acts, of which there is at least one.
+    fn new(literal: Literal, acts: &[Act], more: &mut Vec<Act>) -> Option<Self> {
+        let (act, further) = acts.split_first()?;
+        let place = (u16::try_from(more.len()).ok()?, u16::try_from(further.len()).ok()?);
+        more.extend_from_slice(further);
+        Some(Self { literal, act: *act, more: place })
     }
 }
 
-/// Sixteen bytes as two numbers.
-#[inline]
-fn halves(bytes: &[u8], at: usize) -> Option<[u64; 2]> {
-    let chunk: &[u8; 16] = bytes.get(at..)?.first_chunk()?;
-    let (low, high) = chunk.split_at(8);
-    let half = |half: &[u8]| half.try_into().map_or(0, u64::from_le_bytes);
-    Some([half(low), half(high)])
+impl Act {
+    /// Passes a value that fills no column, `depth` containers being open around it.
+    const fn skip(depth: u16) -> Self {
+        Self { column: 0, depth, null: OnNull::Refuse, quick: Quick::Skip }
+    }
+}
+
+impl Memo {
+    #[inline]
+    fn begin(&mut self) {
+        self.nulled = 0;
+        self.held = [None; 2];
+    }
 }

@@ -10,6 +10,10 @@ const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = ONES * 0x80;
 const ZEROS: u64 = ONES * 0x30;
 
+/// Bytes that a number is read from: a sign, sixteen digits, a point, sixteen digits, and what comes
+/// behind them.
+pub(super) type Window = [u8; 40];
+
 /// The next eight bytes, the first in the lowest place.
 #[inline]
 pub(super) fn eight(bytes: &[u8], at: usize) -> Option<u64> {
@@ -25,9 +29,13 @@ pub(super) fn byte(bytes: &[u8], at: usize) -> u8 {
 #[inline]
 fn digits(word: u64) -> (u32, u64) {
     let values = word ^ ZEROS;
-    // The high bit of each byte that is above nine.
-    let others = (((values & !HIGH) + ONES * 0x76) | values) & HIGH;
-    (others.trailing_zeros() / 8, values)
+    (others(values).trailing_zeros() / 8, values)
+}
+
+/// The high bit of each byte that is above nine.
+#[inline]
+fn others(values: u64) -> u64 {
+    (((values & !HIGH) + ONES * 0x76) | values) & HIGH
 }
 
 /// The number that eight digits make, the first in the lowest byte: pairs, fours, eight.
@@ -52,10 +60,25 @@ fn fraction(values: u64, count: u32) -> u64 {
     join(values & u64::MAX >> ((64 - 8 * count) & 63))
 }
 
+/// Ten to the power of a number of digits.
+#[inline]
+fn power(digits: u32) -> u64 {
+    const POWERS: [u64; 16] = {
+        let mut powers = [1; 16];
+        let mut i = 1;
+        while i < 16 {
+            powers[i] = powers[i - 1] * 10;
+            i += 1;
+        }
+        powers
+    };
+    POWERS[digits as usize & 15]
+}
+
 /// An unsigned number of at most 16 digits, and where it ends.
 #[inline]
-fn natural(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
-    let (count, values) = digits(eight(bytes, at)?);
+fn natural(window: &Window, at: usize) -> Option<(u64, usize)> {
+    let (count, values) = digits(eight(window, at)?);
     if count == 0 || (count > 1 && values.trailing_zeros() >= 8) {
         return None;
     }
@@ -64,14 +87,11 @@ fn natural(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
         return Some((number, at + count as usize));
     }
     let at = at + 8;
-    let (count, values) = digits(eight(bytes, at)?);
+    let (count, values) = digits(eight(window, at)?);
     match count {
         0 => Some((number, at)),
-        8 if byte(bytes, at + 8).is_ascii_digit() => None,
-        _ => {
-            let power = u64::try_from(POW10[count as usize]).unwrap_or(0);
-            Some((number * power + whole(values, count), at + count as usize))
-        }
+        8 if byte(window, at + 8).is_ascii_digit() => None,
+        _ => Some((number * power(count) + whole(values, count), at + count as usize)),
     }
 }
 
@@ -81,36 +101,73 @@ fn goes_on(byte: u8) -> bool {
     matches!(byte, b'.' | b'e' | b'E')
 }
 
-/// A whole number, and where it ends.
+/// A whole number, and its length.
 #[inline]
-pub(super) fn integer(bytes: &[u8], at: usize) -> Option<(i64, usize)> {
-    let negative = byte(bytes, at) == b'-';
-    let (number, end) = natural(bytes, at + usize::from(negative))?;
+pub(super) fn integer(window: &Window) -> Option<(i64, usize)> {
+    let negative = window[0] == b'-';
+    let (number, end) = natural(window, usize::from(negative))?;
     // Sixteen digits fit.
     let number = i64::try_from(number).ok()?;
-    let done = !goes_on(byte(bytes, end));
+    let done = !goes_on(byte(window, end));
     done.then_some((if negative { -number } else { number }, end))
 }
 
-/// A number in units of 10^-8, rounded half to even, where it ends, and whether it is exact.
+/// The length of a whole number of at most 16 digits.
 #[inline]
-pub(super) fn decimal(bytes: &[u8], at: usize) -> Option<(i64, usize, bool)> {
+pub(super) fn integer_length(window: &Window) -> Option<usize> {
+    let (count, values) = digits(eight(window, 0)?);
+    if count == 0 || (count > 1 && values.trailing_zeros() >= 8) {
+        return None;
+    }
+    let mut length = count as usize;
+    if count == 8 {
+        length += digits(eight(window, 8)?).0 as usize;
+    }
+    let end = byte(window, length);
+    (!goes_on(end) && !end.is_ascii_digit()).then_some(length)
+}
+
+/// A number in units of 10^-8, rounded half to even, its length, and whether it is exact.
+#[inline]
+pub(super) fn decimal(window: &Window) -> Option<(i64, usize, bool)> {
+    // Most prices end within eight bytes, point included.
+    let word = eight(window, 0)?;
+    let values = word ^ ZEROS;
+    let others = others(values);
+    let (point, rest) = (others.trailing_zeros() / 8, others & others.wrapping_sub(1));
+    let end = rest.trailing_zeros() / 8;
+    let has_point = (word >> ((8 * point) & 63)) & 0xff == u64::from(b'.');
+    if rest == 0 || point == 0 || !has_point || end == point + 1 {
+        return any_decimal(window);
+    }
+    if point > 1 && values.trailing_zeros() >= 8 || word >> (8 * end) & 0xdf == 0x45 {
+        return None;
+    }
+    let before = (1 << (8 * point)) - 1;
+    let joined = values & before | values >> 8 & !before;
+    let mantissa = whole(joined, end - 1);
+    let scaled = mantissa * power(8 + point + 1 - end);
+    Some((i64::try_from(scaled).ok()?, end as usize, true))
+}
+
+#[inline(never)]
+fn any_decimal(window: &Window) -> Option<(i64, usize, bool)> {
     const UNIT: u64 = 100_000_000;
-    let negative = byte(bytes, at) == b'-';
-    let (number, mut end) = natural(bytes, at + usize::from(negative))?;
+    let negative = window[0] == b'-';
+    let (number, mut end) = natural(window, usize::from(negative))?;
     let mut scaled = number.checked_mul(UNIT)?;
     let mut exact = true;
-    if byte(bytes, end) == b'.' {
-        let (count, values) = digits(eight(bytes, end + 1)?);
+    if byte(window, end) == b'.' {
+        let (count, values) = digits(eight(window, end + 1)?);
         if count == 0 {
             return None;
         }
         scaled = scaled.checked_add(fraction(values, count))?;
         end += 1 + count as usize;
         if count == 8 {
-            let (count, values) = digits(eight(bytes, end)?);
+            let (count, values) = digits(eight(window, end)?);
             if count > 0 {
-                if count == 8 && byte(bytes, end + 8).is_ascii_digit() {
+                if count == 8 && byte(window, end + 8).is_ascii_digit() {
                     return None;
                 }
                 let rest = fraction(values, count);
@@ -120,7 +177,7 @@ pub(super) fn decimal(bytes: &[u8], at: usize) -> Option<(i64, usize, bool)> {
             }
         }
     }
-    if matches!(byte(bytes, end), b'e' | b'E') {
+    if matches!(byte(window, end), b'e' | b'E') {
         return None;
     }
     let scaled = i64::try_from(scaled).ok()?;
@@ -199,8 +256,7 @@ fn clock(text: u64) -> Option<i64> {
     const SHAPE: u64 = u64::from_le_bytes(*b"00:00:00");
     const COLONS: u64 = 0x0000_ff00_00ff_0000;
     let values = text ^ SHAPE;
-    let others = (((values & !HIGH) + ONES * 0x76) | values) & HIGH;
-    if others != 0 || values & COLONS != 0 {
+    if others(values) != 0 || values & COLONS != 0 {
         return None;
     }
     let pairs = values.wrapping_mul(10).wrapping_add(values >> 8);
@@ -214,6 +270,10 @@ fn clock(text: u64) -> Option<i64> {
 mod tests {
     use super::super::super::number::{Scaled, scale_text};
     use super::*;
+
+    fn window(text: &str) -> Window {
+        *padded(text).first_chunk().unwrap()
+    }
 
     fn padded(text: &str) -> Vec<u8> {
         let mut bytes = text.as_bytes().to_vec();
@@ -250,12 +310,12 @@ mod tests {
         let mut accepted = 0;
         for _ in 0..400_000 {
             let text = written(&mut random);
-            let bytes = padded(&text);
+            let bytes = window(&text);
             let read = |end: usize, scale| {
                 let scaled: Scaled = scale_text(&text.as_bytes()[..end], scale).expect(&text);
                 scaled
             };
-            if let Some((value, end, exact)) = decimal(&bytes, 0) {
+            if let Some((value, end, exact)) = decimal(&bytes) {
                 let scaled = read(end, 8);
                 assert_eq!(
                     (i128::from(value), exact),
@@ -265,18 +325,21 @@ mod tests {
                 assert!(!byte(&bytes, end).is_ascii_digit(), "{text}");
                 accepted += 1;
             }
-            if let Some((value, end)) = integer(&bytes, 0) {
+            if let Some((value, end)) = integer(&bytes) {
                 let scaled = read(end, 0);
                 assert_eq!((i128::from(value), true), (scaled.kept, scaled.is_exact()), "{text}");
+            }
+            if let Some(end) = integer_length(&bytes) {
+                assert_eq!(integer(&bytes).map(|(_, end)| end), Some(end), "{text}");
             }
         }
         assert!(accepted > 50_000, "{accepted}");
         for text in ["0", "-0", "1.5", "12345678.87654321", "99999999", "-0.00000001", "0.1"] {
-            assert!(decimal(&padded(text), 0).is_some(), "{text}");
+            assert!(decimal(&window(text)).is_some(), "{text}");
         }
         for text in ["", "-", "01", "-01", "00.5", "1.", ".5", "+1", "--1", "1e5", "1.5E3", "x"] {
-            assert_eq!(decimal(&padded(text), 0), None, "{text}");
-            assert_eq!(integer(&padded(text), 0), None, "{text}");
+            assert_eq!(decimal(&window(text)), None, "{text}");
+            assert_eq!(integer(&window(text)), None, "{text}");
         }
     }
 
@@ -292,7 +355,7 @@ mod tests {
             ("12.000000000000011", 1_200_000_000, false),
             ("1.0955100000000000", 109_551_000, true),
         ] {
-            let (value, _, is_exact) = decimal(&padded(text), 0).expect(text);
+            let (value, _, is_exact) = decimal(&window(text)).expect(text);
             assert_eq!((value, is_exact), (want, exact), "{text}");
         }
     }

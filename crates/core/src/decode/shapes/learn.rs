@@ -6,7 +6,7 @@ use super::super::cursor::Cursor;
 use super::super::plan::{
     ColumnPlan, DecimalPlan, Input, NONE as NO_SLOT, Plan, Read, Slot, Target,
 };
-use super::{Act, End, NONE, Node, OnNull, Quick, Scale, Shapes, halves};
+use super::{Act, End, Literal, NONE, Node, OnNull, Quick, Scale, Shapes, Step, Traffic};
 use crate::catalog::{ColumnType, Path, Table, TextForm};
 
 /// Keys of a message that is learned.
@@ -26,8 +26,8 @@ pub(super) struct Pace {
 }
 
 /// What lies before a value, and which key it has.
-struct Part {
-    literal: Range<usize>,
+pub(super) struct Part {
+    pub(super) literal: Range<usize>,
     target: Target,
     depth: usize,
 }
@@ -117,8 +117,7 @@ impl Shapes {
     fn alternative(&self, parent: u16, literal: &[u8], end: bool) -> Option<u16> {
         let mut index = self.first_below(parent);
         while let Some(node) = self.nodes.get(usize::from(index)) {
-            let start = node.literal as usize;
-            let own = self.literals.get(start..start + node.length as usize);
+            let own = node.step.literal.bytes(&self.literals);
             if own == Some(literal) && (node.end != NONE) == end {
                 return Some(index);
             }
@@ -133,28 +132,15 @@ impl Shapes {
 
     fn add(&mut self, parent: u16, literal: &[u8], acts: &[Act], end: Option<End>) -> Option<u16> {
         let index = u16::try_from(self.nodes.len()).ok().filter(|index| *index != NONE)?;
-        let (mut wide, mut mask) = ([0; 16], [0; 16]);
-        let first = literal.len().min(16);
-        wide[..first].copy_from_slice(&literal[..first]);
-        mask[..first].fill(0xff);
-        let tail = literal.len().checked_sub(16).and_then(|start| halves(literal, start));
-        let skip = Act { column: 0, depth: 0, null: OnNull::Refuse, quick: Quick::Skip };
-        let (act, more) = acts.split_first().map_or((skip, acts), |(act, more)| (*act, more));
-        let node = Node {
-            head: halves(&wide, 0)?,
-            mask: halves(&mask, 0)?,
-            tail: tail.unwrap_or_default(),
-            length: u32::try_from(literal.len()).ok()?,
-            literal: u32::try_from(self.literals.len()).ok()?,
-            act,
-            more: (u16::try_from(self.more.len()).ok()?, u16::try_from(more.len()).ok()?),
-            sibling: NONE,
-            child: NONE,
-            end: if end.is_some() { u16::try_from(self.ends.len()).ok()? } else { NONE },
-        };
-        self.more.extend_from_slice(more);
-        self.literals.extend_from_slice(literal);
-        self.ends.extend(end);
+        let literal = Literal::new(literal, &mut self.literals)?;
+        let acts = if acts.is_empty() { &[Act::skip(0)] } else { acts };
+        let step = Step::new(literal, acts, &mut self.more)?;
+        let mut node = Node { step, parent, sibling: NONE, child: NONE, end: NONE };
+        if let Some(end) = end {
+            node.end = u16::try_from(self.ends.len()).ok()?;
+            self.ends.push(End { parent, literal, ..end });
+            self.traffic.push(Traffic::default());
+        }
         self.nodes.push(node);
         // Behind its siblings.
         let mut last = self.first_below(parent);
@@ -175,7 +161,11 @@ impl Shapes {
 }
 
 /// Cuts a message, which was found sound, at its values.
-fn outline(padded: &[u8], length: usize, plan: &Plan) -> Option<(Vec<Part>, Range<usize>)> {
+pub(super) fn outline(
+    padded: &[u8],
+    length: usize,
+    plan: &Plan,
+) -> Option<(Vec<Part>, Range<usize>)> {
     let mut cursor = Cursor::new(padded, length);
     let mut scratch = String::new();
     let mut parts: Vec<Part> = Vec::new();
@@ -295,7 +285,7 @@ fn acts_of(part: &Part, before: &[Slot], plan: &Plan, table: &Table) -> Option<V
         }
     }
     if acts.is_empty() {
-        acts.push(Act { column: 0, depth: depth.into(), null: OnNull::Refuse, quick: Quick::Skip });
+        acts.push(Act::skip(depth.into()));
     }
     Some(acts)
 }

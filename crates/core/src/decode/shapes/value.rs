@@ -5,8 +5,9 @@ use super::super::number::POW10;
 use super::super::plan::{ColumnPlan, Read, TimePlan};
 use super::super::read::{Given, column_value};
 use super::super::scanner::{Kind, Raw};
-use super::digits::{byte, decimal, eight, integer, iso};
-use super::{Act, End, OnNull, Quick, Reading, Scale, halves};
+use super::digits::{Window, byte, decimal, eight, integer, integer_length, iso};
+use super::literal::halves;
+use super::{Act, End, OnNull, Quick, Reading, Scale};
 use crate::block::{Cell, LONGEST, span};
 use crate::catalog::{ExcessDigits, TextForm, TimeForm};
 
@@ -29,10 +30,10 @@ impl Reading<'_> {
             Quick::Decimal { scale, limit, reject } => {
                 self.decimal(act, scale, limit, reject, at).or_else(|| self.other(act, at))
             }
-            Quick::Int { min, max } => match integer(self.padded, at) {
-                Some((value, end)) if min <= value && value <= max => {
+            Quick::Int { min, max } => match integer(self.window(at)?) {
+                Some((value, length)) if min <= value && value <= max => {
                     self.stage.put(act.column, bits(value));
-                    Some(end)
+                    Some(at + length)
                 }
                 Some(_) | None => self.other(act, at),
             },
@@ -62,6 +63,12 @@ impl Reading<'_> {
                 Some(held.map_or(at + 4, |(_, end)| end + 1))
             }
         }
+    }
+
+    /// What a number at `at` is read from.
+    #[inline]
+    fn window(&self, at: usize) -> Option<&Window> {
+        self.padded.get(at..)?.first_chunk()
     }
 
     /// The word that a text of at most 15 bytes is, or a longer one that is known.
@@ -163,7 +170,9 @@ impl Reading<'_> {
         at: usize,
     ) -> Option<usize> {
         let quoted = byte(self.padded, at) == b'"';
-        let (value, mut end, exact) = decimal(self.padded, at + usize::from(quoted))?;
+        let at = at + usize::from(quoted);
+        let (value, length, exact) = decimal(self.window(at)?)?;
+        let mut end = at + length;
         if quoted {
             if byte(self.padded, end) != b'"' {
                 return None;
@@ -198,7 +207,8 @@ impl Reading<'_> {
             }
             (units, end + 1)
         } else if plan.precision == 3 && plan.form == TimeForm::Milliseconds {
-            integer(self.padded, at)?
+            let (units, length) = integer(self.window(at)?)?;
+            (units, at + length)
         } else {
             return None;
         };
@@ -224,13 +234,14 @@ impl Reading<'_> {
     fn skip(&mut self, act: &Act, at: usize) -> Option<usize> {
         match byte(self.padded, at) {
             b'"' => self.text_end(at + 1).map(|end| end + 1),
-            b'-' | b'0'..=b'9' => match integer(self.padded, at) {
-                Some((_, end)) => Some(end),
-                None => match decimal(self.padded, at) {
-                    Some((_, end, _)) => Some(end),
+            b'-' | b'0'..=b'9' => {
+                let window = self.window(at)?;
+                let length = integer_length(window);
+                match length.or_else(|| decimal(window).map(|(_, length, _)| length)) {
+                    Some(length) => Some(at + length),
                     None => self.raw(act, at).map(|(_, end)| end),
-                },
-            },
+                }
+            }
             _ => self.raw(act, at).map(|(_, end)| end),
         }
     }
@@ -336,7 +347,15 @@ impl Reading<'_> {
     }
 
     /// Fills the columns that need more than one value, or none of the message.
+    #[inline]
     pub(super) fn finish(&mut self, end: &End) -> Option<()> {
+        if end.dated.is_none() && end.subject.is_empty() {
+            return Some(());
+        }
+        self.finish_by_others(end)
+    }
+
+    fn finish_by_others(&mut self, end: &End) -> Option<()> {
         for (column, token) in &end.subject {
             let text = self.arena.get(self.index)?.subject?.split('.').nth(*token)?;
             self.put_word(*column, text)?;

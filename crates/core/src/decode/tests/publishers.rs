@@ -162,6 +162,8 @@ pub(super) fn catalog() -> Arc<Catalog> {
 pub(super) struct Publisher {
     pub(super) random: fastrand::Rng,
     pub(super) odd: u32,
+    /// Whether most values that may well stay the same do so.
+    pub(super) steady: bool,
 }
 
 impl Publisher {
@@ -227,7 +229,12 @@ impl Publisher {
             out.push_str(&odd);
             return;
         }
+        let steady = self.steady && self.random.u8(0..100) > 0;
         let text = match kind {
+            b'S' | b'K' if steady => "polygon_websocket".to_owned(),
+            b'I' if steady => "48".to_owned(),
+            b'B' if steady => "1".to_owned(),
+            b'N' if steady => "7".to_owned(),
             b'S' => self
                 .one_of(&[
                     "EUR/USD",
