@@ -109,6 +109,7 @@ const BRIDGE: &[Module] = &[
         &["config", "telemetry", "sink", "pipeline"],
         "routes are read from the config and the live tables",
     ),
+    module("reread", &["config", "source"], "what is read again is decoded, whoever asks for it"),
     module("admin", &["config", "telemetry"], "admin reads a status snapshot, never the pipeline"),
     module("hub", &["config", "telemetry"], "the hub reads a status snapshot, never the pipeline"),
     module(
@@ -135,6 +136,7 @@ const BRIDGE: &[Module] = &[
             "sink",
             "pipeline",
             "routes",
+            "reread",
             "admin",
             "hub",
             "checkup",

@@ -1,5 +1,9 @@
 //! ClickHouse's HTTP interface: inserts in Native format, and the few queries a bridge asks.
 
+mod question;
+
+pub use question::{Given, Question};
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -7,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use data_bridge_core::catalog::Table;
 use data_bridge_core::verdict::Failure;
-use reqwest::header::CONTENT_ENCODING;
+use reqwest::header::{CONTENT_ENCODING, HeaderName};
 
 use super::exception::{failure_in, shorten, with_row};
 use crate::config::{self, Compression, Secret};
@@ -116,7 +120,7 @@ impl ClickHouse {
         let statement = insert_statement(&self.inner.database, table);
         let encoding = match self.inner.compression {
             Compression::None => None,
-            Compression::Lz4 => Some("lz4"),
+            Compression::Lz4 => Some((CONTENT_ENCODING, "lz4")),
         };
         let limit = self.inner.insert_timeout;
         let answer = self.post(&statement, &settings, encoding, body, limit).await;
@@ -166,7 +170,7 @@ impl ClickHouse {
         &self,
         statement: &str,
         settings: &[(&str, &str)],
-        encoding: Option<&'static str>,
+        header: Option<(HeaderName, &str)>,
         body: Bytes,
         limit: Duration,
     ) -> Result<String, Failure> {
@@ -181,8 +185,8 @@ impl ClickHouse {
             .header("X-ClickHouse-User", &self.inner.user)
             .header("X-ClickHouse-Key", self.inner.password.expose())
             .body(body);
-        if let Some(encoding) = encoding {
-            request = request.header(CONTENT_ENCODING, encoding);
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
         }
         let answer = request.send().await.map_err(|error| self.failed(&url, &error, limit))?;
         let status = answer.status();
@@ -253,8 +257,8 @@ fn read(path: &std::path::Path) -> Result<Vec<u8>, ClientError> {
         .map_err(|cause| ClientError::Read { path: path.display().to_string(), cause })
 }
 
-/// Chooses the cryptography of TLS once per process.
-fn install_crypto() {
+/// Chooses the cryptography of TLS once per process; before the first HTTP client.
+pub fn install_crypto() {
     // A second call answers with the provider it did not install: nothing is lost with it.
     drop(rustls::crypto::ring::default_provider().install_default());
 }

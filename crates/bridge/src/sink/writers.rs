@@ -125,7 +125,7 @@ impl Shared {
 }
 
 /// An LZ4 frame, which ClickHouse takes as `Content-Encoding: lz4`.
-fn lz4_frame(native: &[u8], into: Vec<u8>) -> Vec<u8> {
+pub(super) fn lz4_frame(native: &[u8], into: Vec<u8>) -> Vec<u8> {
     let mut encoder = FrameEncoder::new(into);
     encoder
         .write_all(native)

@@ -23,6 +23,7 @@ mod start;
 pub mod topics;
 mod waker;
 mod watch;
+pub mod window;
 
 use std::collections::BTreeMap;
 use std::mem;

@@ -18,7 +18,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 pub(super) use admin::{Asked, NewTopic, OffsetsAt};
 pub(super) use callbacks::{Change, Notice, Rebalance};
-pub(super) use messages::Messages;
+pub(super) use messages::{Message, Messages};
 pub(super) use offsets::Offsets;
 
 use super::waker::Waker;

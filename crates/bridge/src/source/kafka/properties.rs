@@ -79,6 +79,22 @@ pub(super) fn member(config: &Kafka, instance: &Instance, queue_budget: u64) -> 
     properties
 }
 
+/// For reading again outside of any group: as a member, but for what makes a client one. The group's
+/// id stays, since what the group has committed can only be asked for by its name.
+pub(super) fn reader(config: &Kafka, instance: &Instance, queue_budget: u64) -> Properties {
+    let alone = Kafka {
+        static_membership: false,
+        group_protocol: GroupProtocol::Classic,
+        ..config.clone()
+    };
+    let mut properties = member(&alone, instance, queue_budget);
+    let mut set = |name: &str, value: &str| properties.push((name.into(), value.into()));
+    set("client.id", &format!("{}-reader", instance.id));
+    // A reader wants to know where the log ends.
+    set("enable.partition.eof", "true");
+    properties
+}
+
 /// For questions about topics and their creation.
 pub(super) fn administrator(config: &Kafka) -> Properties {
     let mut properties = common(config);

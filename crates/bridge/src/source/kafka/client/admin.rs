@@ -28,6 +28,8 @@ pub(in super::super) enum OffsetsAt {
     Start,
     /// The last stable offset: where a reader of committed records ends.
     End,
+    /// The first record of this time or later, in ms since 1970; -1 when there is none.
+    Time(i64),
 }
 
 /// One end of one partition: topic, partition, offset.
@@ -99,12 +101,13 @@ impl Client {
     ) -> Result<Vec<End>, Trouble> {
         use rd::rd_kafka_OffsetSpec_t as spec;
         let at = match end {
-            OffsetsAt::Start => spec::RD_KAFKA_OFFSET_SPEC_EARLIEST,
-            OffsetsAt::End => spec::RD_KAFKA_OFFSET_SPEC_LATEST,
+            OffsetsAt::Start => spec::RD_KAFKA_OFFSET_SPEC_EARLIEST as i64,
+            OffsetsAt::End => spec::RD_KAFKA_OFFSET_SPEC_LATEST as i64,
+            OffsetsAt::Time(ms) => ms,
         };
         let mut asked = Offsets::new();
         for entry in partitions.entries() {
-            asked.add(entry.topic, entry.partition, Some(at as i64), None);
+            asked.add(entry.topic, entry.partition, Some(at), None);
         }
         let replies = self.reply_queue();
         let options = self.options(rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS, wait);
