@@ -1,15 +1,21 @@
 //! The command line: what can be asked of `data-bridge`, and how it answers.
 
+pub mod audit;
 pub mod check;
 pub mod clickhouse;
 pub mod completions;
 pub mod config;
+pub mod dlq;
 pub mod exit;
 pub mod init;
 pub mod load;
+pub mod replay;
 pub mod report;
 pub mod run;
 pub mod settings;
+pub mod window;
+
+mod screen;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -37,6 +43,8 @@ Examples:
   data-bridge check                    is everything there that an instance needs?
   data-bridge run --config bridge.yaml
   data-bridge config show              what holds, and where each value comes from
+  data-bridge audit                    is everything there that the log says must be?
+  data-bridge dlq list                 what could not become a row, and why
 
 Exit codes:
   0  done, also after a drained SIGTERM or SIGINT
@@ -51,6 +59,9 @@ enum Command {
     Init(init::Args),
     Check(check::Args),
     Load(load::Args),
+    Audit(audit::Args),
+    Replay(replay::Args),
+    Dlq(dlq::Args),
     #[command(name = "clickhouse")]
     ClickHouse(clickhouse::Args),
     Config(config::Args),
@@ -107,6 +118,13 @@ fn dispatch(command: &Command, environment: &Environment) -> anyhow::Result<Exit
             check::execute(&args.settings.load_aloud(environment)?.config, args)
         }
         Command::Load(args) => load::execute(&args.settings.load_aloud(environment)?.config, args),
+        Command::Audit(args) => {
+            audit::execute(&args.settings.load_aloud(environment)?.config, args)
+        }
+        Command::Replay(args) => {
+            replay::execute(&args.settings.load_aloud(environment)?.config, args)
+        }
+        Command::Dlq(args) => dlq::execute(environment, args),
         Command::ClickHouse(args) => clickhouse::execute(args),
         Command::Config(args) => config::execute(environment, args),
         Command::Completions(args) => completions::execute(args),

@@ -1,10 +1,12 @@
 //! What runs.
 
 pub mod admin;
+pub mod audit;
 pub mod checkup;
 pub mod cli;
 pub mod config;
 pub mod instance;
+pub mod letters;
 pub mod pipeline;
 pub mod reread;
 pub mod routes;

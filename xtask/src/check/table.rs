@@ -110,6 +110,12 @@ const BRIDGE: &[Module] = &[
         "routes are read from the config and the live tables",
     ),
     module("reread", &["config", "source"], "what is read again is decoded, whoever asks for it"),
+    module("audit", &["config", "sink"], "an audit compares blocks, whoever read them"),
+    module(
+        "letters",
+        &["config", "sink"],
+        "dead letters are rows: read and written where all rows are",
+    ),
     module("admin", &["config", "telemetry"], "admin reads a status snapshot, never the pipeline"),
     module("hub", &["config", "telemetry"], "the hub reads a status snapshot, never the pipeline"),
     module(
@@ -137,6 +143,8 @@ const BRIDGE: &[Module] = &[
             "pipeline",
             "routes",
             "reread",
+            "audit",
+            "letters",
             "admin",
             "hub",
             "checkup",

@@ -3,6 +3,10 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use data_bridge_core::verdict::Failure;
+
+use crate::source::kafka::SourceError;
+
 /// How a command ended. Scripts rely on the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -53,3 +57,36 @@ impl fmt::Display for Stop {
 }
 
 impl std::error::Error for Stop {}
+
+/// How a command ends when ClickHouse does not do what it asks.
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        let refused =
+            "clickhouse.user and password must be those of a user that may read and write";
+        let away = "clickhouse.urls must lead to a server that answers";
+        match failure {
+            Failure::Server { .. } | Failure::Credentials(_) => {
+                Self::new(Exit::Failed, failure.to_string(), refused)
+            }
+            Failure::Http { .. } | Failure::Connect(_) | Failure::Cut(_) | Failure::TimedOut(_) => {
+                Self::new(Exit::Unreachable, format!("ClickHouse: {failure}"), away)
+            }
+        }
+    }
+}
+
+/// How a command ends when Kafka does not do what it asks.
+impl From<SourceError> for Stop {
+    fn from(error: SourceError) -> Self {
+        let (exit, hint) = match error {
+            SourceError::Unreachable { .. } => {
+                (Exit::Unreachable, "kafka.brokers must name a broker that answers")
+            }
+            SourceError::Property { .. } | SourceError::Client(_) => {
+                (Exit::Usage, "see kafka.properties")
+            }
+            SourceError::Fenced { .. } | SourceError::Refused(_) => (Exit::Failed, ""),
+        };
+        Self::new(exit, error.to_string(), hint)
+    }
+}

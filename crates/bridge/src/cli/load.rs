@@ -10,9 +10,9 @@ use data_bridge_lab::kafka::{Pace, Produced, Producer};
 use data_bridge_lab::model::Expected;
 use data_bridge_lab::plan::{self as lab, Mix, Plan};
 use data_bridge_lab::verify::{Server, Verdict, wait_until_complete};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
+use super::screen::bar;
 use super::{Exit, Settings, Stop};
 use crate::config::Config;
 use crate::source::kafka::topics;
@@ -222,16 +222,6 @@ fn verify(config: &Config, generator: &Generator) -> anyhow::Result<Verdict> {
     })?;
     bar.finish_and_clear();
     Ok(verdict)
-}
-
-fn bar(what: &'static str, length: u64) -> ProgressBar {
-    let style =
-        ProgressStyle::with_template("{msg} [{bar:40}] {human_pos}/{human_len} {per_sec} {eta}");
-    let bar = ProgressBar::new(length).with_message(what);
-    match style {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
 }
 
 impl Kind {

@@ -257,3 +257,41 @@ fn a_reader_that_has_enough_is_no_error() {
         assert!(output.stderr.is_empty(), "{arguments:?}: {output:?}");
     }
 }
+
+#[test]
+fn a_window_that_makes_no_sense_is_refused_before_any_server_is_asked() {
+    let folder = Folder::new("windows");
+    for (arguments, words) in [
+        (&["--from", "yesterday"][..], "2024-01-25T16:00:00Z"),
+        (&["--from", "2024-01-25T16:00:00"], "has no time zone"),
+        (&["--to", "offset:-1"], "offset:104200"),
+        (&["--to", "seq:7"], "belong to streams"),
+        (&["--from", "offset:7"], "--topic"),
+        (&["--partition", "1"], "--topic"),
+        (&["--topic", "t", "--partition=-1"], "--partition"),
+        (&["--topic", "t", "--from", "offset:7", "--to", "offset:7"], "behind --from"),
+        (&["--from", "2024-01-25T16:00:00Z", "--to", "2024-01-25T15:00:00Z"], "behind --from"),
+    ] {
+        for command in ["audit", "replay"] {
+            let answer = folder.run(&[&[command], arguments].concat(), &[]);
+            assert_eq!(answer.code, Some(2), "{arguments:?}: {answer:?}");
+            assert!(answer.err.contains(words), "{arguments:?}: {}", answer.err);
+            assert_eq!(answer.out, "");
+        }
+    }
+    for (arguments, words) in [
+        (&["dlq", "show", "kafka:t:3"][..], "ORIGIN@POSITION"),
+        (&["dlq", "list", "--from", "monday"], "2024-01-25T16:00:00Z"),
+        (&["dlq", "list", "--route", "a", "--table", "b"], "cannot be used with"),
+        (&["dlq", "accept", "ticks"], "http.token is not set"),
+        (&["dlq", "accept", "ticks", "--url", "localhost:9401"], "http://127.0.0.1:9401"),
+    ] {
+        let answer = folder.run(arguments, &[]);
+        assert_eq!(answer.code, Some(2), "{arguments:?}: {answer:?}");
+        assert!(answer.err.contains(words), "{arguments:?}: {}", answer.err);
+    }
+    let nobody = ["dlq", "accept", "ticks", "--set", "http.token=x", "--url", "http://127.0.0.1:1"];
+    let answer = folder.run(&nobody, &[]);
+    assert_eq!(answer.code, Some(3), "{answer:?}");
+    assert!(answer.out.contains("UNREACHABLE http://127.0.0.1:1"), "{}", answer.out);
+}

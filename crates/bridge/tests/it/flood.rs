@@ -1,13 +1,11 @@
 //! Schema drift: a topic whose messages cannot be read any more does not drain into `dead_letters`.
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
 use data_bridge_lab::plan::Kind;
 
-use crate::by_hand::{Sender, drain};
-use crate::world::{Instance, PATIENCE, Scenario, TOKEN, clickhouse, pause, until};
+use crate::by_hand::{Sender, drain, run_command};
+use crate::world::{PATIENCE, Scenario, clickhouse, pause, until};
 
 /// Ticks whose publisher calls `bid` something else from now on, and candles as they were.
 fn send(scenario: &Scenario, sender: &Sender, kind: Kind, count: u64, from: u64) {
@@ -25,19 +23,6 @@ fn send(scenario: &Scenario, sender: &Sender, kind: Kind, count: u64, from: u64)
         sender.text(&topic, i32::try_from(number % 6).expect("few"), &text);
     }
     sender.flush();
-}
-
-fn post_accept(bridge: &Instance, route: &str, token: &str) -> String {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, bridge.port)).unwrap();
-    write!(
-        stream,
-        "POST /api/dead-letters/accept?route={route} HTTP/1.0\r\nHost: 127.0.0.1\r\n\
-         Authorization: Bearer {token}\r\nContent-Length: 0\r\n\r\n"
-    )
-    .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
 }
 
 fn letters(scenario: &Scenario) -> u64 {
@@ -69,10 +54,20 @@ fn a_flood_of_dead_letters_is_held_says_why_and_passes_when_accepted() {
     assert!(held <= 300 + 300, "{held} letters in a flood of three seconds");
     assert_eq!(bridge.get("/healthz").unwrap(), "ok\n");
 
-    assert!(post_accept(&bridge, "ticks", "guess").starts_with("HTTP/1.0 401"));
-    assert!(post_accept(&bridge, "aggregates", TOKEN).contains(r#""accepted":false"#));
+    let url = format!("http://127.0.0.1:{}", bridge.port);
+    let accept = |route, more: &[&str]| {
+        run_command(&scenario, &[&["dlq", "accept", route, "--url", url.as_str()], more].concat())
+    };
+    let said = accept("aggregates", &[]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.out.starts_with("no flood"), "{said:?}");
+    let said = accept("ticks", &["--set", "http.token=guess"]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.out.contains("REFUSED") && said.out.contains("401"), "{said:?}");
     assert!(bridge.metric("data_bridge_flooded") == 1);
-    assert!(post_accept(&bridge, "ticks", TOKEN).contains(r#""accepted":true"#));
+    let said = accept("ticks", &[]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.out.starts_with("accepted"), "{said:?}");
     scenario.wait_rows("dead_letters", 5_300);
     bridge.wait_ready();
     until(PATIENCE, "everything to be committed", || match bridge.lag() {

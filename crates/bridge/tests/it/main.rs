@@ -8,6 +8,7 @@
 )]
 
 mod alerts;
+mod audit;
 mod backpressure;
 mod bad_data;
 mod by_hand;
@@ -16,6 +17,7 @@ mod clickhouse_away;
 mod clickhouse_killed;
 mod commit_order;
 mod contract;
+mod dlq;
 mod fail_over;
 mod fake_tables;
 mod flood;
