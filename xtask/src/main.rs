@@ -12,6 +12,7 @@ mod bench;
 mod demo;
 #[cfg(test)]
 mod grafana;
+mod sim;
 mod stack;
 
 mod prerequisites;
@@ -39,6 +40,7 @@ enum Command {
     Bench(bench::Arguments),
     /// Where the time goes while a topic is drained: a table and a flame graph
     Profile(bench::profile::Arguments),
+    Sim(sim::Arguments),
     /// What continuous integration runs: check, then test
     Ci,
 }
@@ -63,6 +65,7 @@ fn run(command: &Command) -> Result<bool> {
         Command::Demo(arguments) => demo::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
         Command::Profile(arguments) => bench::profile::run(arguments).map(|()| true),
+        Command::Sim(arguments) => sim::run(arguments),
         Command::Ci => {
             let checked = check::run()?;
             let tested = test::run(&test::Arguments::default())?;

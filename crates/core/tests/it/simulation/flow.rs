@@ -152,6 +152,7 @@ impl World {
         let instance = &mut self.instances[who];
         let batch = instance.batches.get_mut(&id).expect("a batch in flight is known");
         batch.in_flight = false;
+        instance.flying.remove(&id);
         instance.bytes -= ROW_BYTES * rows.len() as u64;
         let root = batch.root;
         let Some(failure) = answer.failure else {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use data_bridge_core::engine::{Engine, Input, Limits, Part};
-use data_bridge_core::units::{BatchId, ChunkId, LaneId, Partition, Shelf, TableId};
+use data_bridge_core::units::{BatchId, ChunkId, LaneId, Moment, Partition, Shelf, TableId};
 
 use super::group::Kind;
 
@@ -121,6 +121,10 @@ pub(super) struct Instance {
     pub(super) streams: BTreeMap<LaneId, StreamLane>,
     pub(super) open: BTreeMap<Shelf, Vec<Row>>,
     pub(super) batches: BTreeMap<BatchId, Batch>,
+    /// Inserts under way.
+    pub(super) flying: BTreeMap<BatchId, Shelf>,
+    /// What the engine waits for, since it was last told something.
+    pub(super) wake: Option<Moment>,
     pub(super) roots: BTreeMap<BatchId, Root>,
     pub(super) chunks: BTreeMap<ChunkId, Chunk>,
     pub(super) revocations: Vec<(Vec<LaneId>, u64)>,
@@ -152,6 +156,8 @@ impl Instance {
             streams: BTreeMap::new(),
             open: BTreeMap::new(),
             batches: BTreeMap::new(),
+            flying: BTreeMap::new(),
+            wake: None,
             roots: BTreeMap::new(),
             chunks: BTreeMap::new(),
             revocations: Vec::new(),
@@ -286,7 +292,7 @@ impl Instance {
     }
 
     pub(super) fn in_flight(&self, of: impl Fn(Shelf) -> bool) -> usize {
-        self.batches.values().filter(|batch| batch.in_flight && of(batch.shelf)).count()
+        self.flying.values().filter(|shelf| of(**shelf)).count()
     }
 
     /// Lanes wait whenever the buffer is full, whenever they came, unless a table in trouble is what

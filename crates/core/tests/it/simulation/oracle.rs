@@ -19,8 +19,17 @@ impl World {
         let told = moment(self.now.saturating_sub(back));
         let instance = &mut self.instances[who];
         let flooded = instance.letters_in(&input);
+        if self.told {
+            println!("{:>12} {who} <- {input:?}", self.now);
+        }
         instance.engine.handle(input, told, &mut outputs);
+        if self.told {
+            for output in &outputs {
+                println!("{:>12} {who} -> {output:?}", "");
+            }
+        }
         let wake = instance.engine.next_wake();
+        instance.wake = wake;
         assert!(wake.is_none_or(|wake| wake > told), "woken for nothing at {wake:?}");
         for output in outputs.drain(..) {
             self.obey(who, output);
@@ -197,6 +206,7 @@ impl World {
         assert_eq!(batch.shelf, shelf);
         assert!(!batch.is_done, "a durable batch is sent again");
         batch.in_flight = true;
+        instance.flying.insert(id, shelf);
         batch.sent += 1;
         assert_eq!(batch.sent, attempt);
         self.counts.retries += u64::from(attempt > 1);

@@ -7,24 +7,88 @@ use super::instance::Tenure;
 use super::server::{Fault, refused};
 use super::world::{Event, LETTERS, MILLISECOND, SECOND, World, moment};
 
+/// A kind of trouble; how often each comes is in [`Trouble::pick`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Trouble {
+    Produce,
+    Faults,
+    Revoke,
+    Lose,
+    Crash,
+    Stop,
+    ClockJump,
+    LateAnswer,
+    Accept,
+    FetchRevoked,
+}
+
+impl Trouble {
+    pub(super) const ALL: [Self; 10] = [
+        Self::Produce,
+        Self::Faults,
+        Self::Revoke,
+        Self::Lose,
+        Self::Crash,
+        Self::Stop,
+        Self::ClockJump,
+        Self::LateAnswer,
+        Self::Accept,
+        Self::FetchRevoked,
+    ];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Produce => "produce",
+            Self::Faults => "faults",
+            Self::Revoke => "revoke",
+            Self::Lose => "lose",
+            Self::Crash => "crash",
+            Self::Stop => "stop",
+            Self::ClockJump => "clock-jump",
+            Self::LateAnswer => "late-answer",
+            Self::Accept => "accept",
+            Self::FetchRevoked => "fetch-revoked",
+        }
+    }
+
+    fn pick(percent: u8) -> Self {
+        match percent {
+            0..40 => Self::Produce,
+            40..60 => Self::Faults,
+            60..72 => Self::Revoke,
+            72..78 => Self::Lose,
+            78..82 => Self::Crash,
+            82..85 => Self::Stop,
+            85..90 => Self::ClockJump,
+            90..93 => Self::LateAnswer,
+            93..95 => Self::Accept,
+            _ => Self::FetchRevoked,
+        }
+    }
+}
+
 impl World {
     pub(super) fn trouble(&mut self) {
         let who = self.rng.usize(..self.instances.len());
-        match self.rng.u8(..100) {
-            0..40 => self.produce(),
-            40..60 => self.break_server(),
-            60..72 => self.revoke(who),
-            72..78 => self.lose(who),
-            78..82 => self.crash(who),
-            82..85 => self.stop(who),
-            85..90 => {
+        let trouble = Trouble::pick(self.rng.u8(..100));
+        if self.without.contains(&trouble) {
+            return;
+        }
+        match trouble {
+            Trouble::Produce => self.produce(),
+            Trouble::Faults => self.break_server(),
+            Trouble::Revoke => self.revoke(who),
+            Trouble::Lose => self.lose(who),
+            Trouble::Crash => self.crash(who),
+            Trouble::Stop => self.stop(who),
+            Trouble::ClockJump => {
                 self.counts.clock_jumps += 1;
                 self.now += self.rng.u64(0..120 * SECOND);
                 self.jumped = self.now;
             }
-            90..93 => self.answer_late(who),
-            93..95 => self.accept_floods(who),
-            _ => self.fetch_revoked(who),
+            Trouble::LateAnswer => self.answer_late(who),
+            Trouble::Accept => self.accept_floods(who),
+            Trouble::FetchRevoked => self.fetch_revoked(who),
         }
     }
 

@@ -1,6 +1,6 @@
 //! A world: time, chance, and everything that happens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use data_bridge_core::engine::{Input, Limits, Output};
@@ -9,6 +9,7 @@ use data_bridge_core::units::{BatchId, LaneId, Moment, Position, Shelf, TableId}
 use super::group::{Log, Make};
 use super::instance::{Instance, Lane, Row, Tenure, table_of};
 use super::server::Server;
+use super::trouble::Trouble;
 
 pub(super) const LETTERS: TableId = TableId(9);
 pub(super) const MILLISECOND: u64 = 1_000;
@@ -93,6 +94,9 @@ pub(super) struct World {
     pub(super) last_lane: u32,
     pub(super) make: Make,
     pub(super) is_calm: bool,
+    pub(super) without: BTreeSet<Trouble>,
+    /// Everything that engines are told and say is shown.
+    pub(super) told: bool,
     /// When the clock last jumped.
     pub(super) jumped: u64,
     pub(super) outputs: Vec<Output>,
@@ -100,7 +104,8 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(seed: u64) -> Self {
+    /// A world from its seed, in which these kinds of trouble never come.
+    pub(super) fn new(seed: u64, without: BTreeSet<Trouble>, told: bool) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let buffer_bytes = rng.u64(10_000..300_000);
         let limits = Limits {
@@ -132,7 +137,7 @@ impl World {
             unrest: *rng.choice(&[0.0, 0.02, 0.2]).unwrap_or(&0.0),
             slowest: *rng.choice(&[5 * MILLISECOND, 200 * MILLISECOND, 5 * SECOND]).unwrap_or(&1),
         };
-        let bad = *rng.choice(&[0.0, 0.005, 0.05, 0.4]).unwrap_or(&0.0);
+        let bad = *rng.choice(&[0.0, 0.0, 0.005, 0.005, 0.05, 0.05, 0.4]).unwrap_or(&0.0);
         let instances =
             (0..members).map(|_| Instance::new(limits.clone(), rng.u64(..), 0)).collect();
         let make = Make {
@@ -154,6 +159,8 @@ impl World {
             last_lane: 0,
             make,
             is_calm: false,
+            without,
+            told,
             jumped: 0,
             outputs: Vec::new(),
             counts: Counts::default(),
@@ -190,8 +197,7 @@ impl World {
     /// What comes first: an event, or what an engine is waiting for.
     fn step(&mut self) {
         let wake = self.instances.iter().enumerate().filter(|(_, instance)| instance.is_up);
-        let wake =
-            wake.filter_map(|(who, instance)| Some((instance.engine.next_wake()?, who))).min();
+        let wake = wake.filter_map(|(who, instance)| Some((instance.wake?, who))).min();
         let event = self.queue.first_key_value().map(|((at, _), _)| *at);
         match (wake, event) {
             (Some((wake, who)), event) if event.is_none_or(|at| micros(wake) <= at) => {
