@@ -20,6 +20,7 @@ use data_bridge_core::engine::{Engine, Input, Limits, Part};
 use data_bridge_core::units::{ChunkId, LaneId, Moment, Position, TableId};
 use tracing::{debug, error, info, warn};
 
+use self::answers::Burial;
 use self::batches::Batches;
 use self::gate::Gate;
 use self::lanes::{Lane, Lanes};
@@ -116,8 +117,8 @@ pub struct Pipeline {
     /// Route of each topic.
     topics: BTreeMap<String, String>,
     tally: Tally,
-    /// Answers to outputs that are acted on after the outputs at hand.
-    answers: VecDeque<Input>,
+    /// Rows that are to be buried, once the outputs at hand are done.
+    burials: VecDeque<Burial>,
     revoke: Duration,
     grace: Duration,
     stopping: bool,
@@ -164,7 +165,7 @@ impl Pipeline {
             report: Report::new(config, Arc::clone(&catalog), clickhouse, board, metrics),
             topics: config.kafka.topics.clone(),
             tally: Tally::default(),
-            answers: VecDeque::new(),
+            burials: VecDeque::new(),
             revoke: config.kafka.revoke,
             grace: config.shutdown.grace,
             stopping: false,

@@ -8,16 +8,27 @@ use tracing::{error, info, warn};
 
 use super::{Ended, Pipeline, wall_clock_ms};
 
+/// A row that only ClickHouse refuses, on its way to the dead letters.
+pub(super) struct Burial {
+    batch: BatchId,
+    failure: Failure,
+    attempts: u32,
+}
+
 impl Pipeline {
     /// Tells the engine and acts on its answers, and on the answers to these.
+    ///
+    /// A letter lies on its shelf from the moment it is written, so the engine must hear of it before
+    /// anything seals that shelf: one row is buried at a time, and the engine told at once.
     pub(super) fn tell(&mut self, input: Input) {
-        self.answers.push_back(input);
+        let mut next = Some(input);
         let mut outputs = Vec::new();
-        while let Some(input) = self.answers.pop_front() {
+        while let Some(input) = next {
             self.engine.handle(input, self.now(), &mut outputs);
             for output in outputs.drain(..) {
                 self.act(output);
             }
+            next = self.burials.pop_front().map(|burial| self.bury(&burial));
         }
     }
 
@@ -26,7 +37,9 @@ impl Pipeline {
             Output::Seal { batch, shelf } => self.seal(batch, shelf),
             Output::Send { batch, shelf, .. } => self.send(batch, shelf),
             Output::Split { batch, at, left, right } => self.batches.split(batch, at, left, right),
-            Output::Bury { batch, failure, attempts } => self.bury(batch, &failure, attempts),
+            Output::Bury { batch, failure, attempts } => {
+                self.burials.push_back(Burial { batch, failure, attempts });
+            }
             Output::Forget { batch } => self.batches.forget(batch),
             Output::Free { chunk } => {
                 self.arenas.remove(&chunk);
@@ -91,7 +104,8 @@ impl Pipeline {
     }
 
     /// Writes the row that only ClickHouse refuses as a dead letter, with the bytes it came as.
-    fn bury(&mut self, batch: BatchId, failure: &Failure, attempts: u32) {
+    fn bury(&mut self, Burial { batch, failure, attempts }: &Burial) -> Input {
+        let (batch, attempts) = (*batch, *attempts);
         let Some((origin, position)) = self.batches.origin(batch) else {
             unreachable!("batch {batch} is buried while no writer has it, and knows its origin")
         };
@@ -115,6 +129,6 @@ impl Pipeline {
         warn!(origin, position = %position, error = %failure, "row refused: now a dead letter");
         let part = bury(&letter, &self.catalog, &mut self.blocks);
         self.report.refused(&held.route);
-        self.answers.push_back(Input::Buried { batch, part });
+        Input::Buried { batch, part }
     }
 }
