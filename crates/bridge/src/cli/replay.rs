@@ -44,7 +44,7 @@ pub struct Args {
     pub(super) window: WindowArgs,
 
     /// At most so many records per second [default: as fast as it goes]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = rate)]
     pub(super) rate: Option<NonZeroU32>,
 
     /// Read and decode, say what would be sent, and send nothing
@@ -68,6 +68,10 @@ Exit codes:
   1  ClickHouse refused rows, or failed
   2  usage or configuration
   3  Kafka or ClickHouse cannot be reached";
+
+fn rate(text: &str) -> Result<NonZeroU32, String> {
+    text.parse().map_err(|_no_rate| "write a number of records per second, at least 1".to_owned())
+}
 
 /// Reads and sends.
 pub(super) fn execute(config: &Config, args: &Args) -> anyhow::Result<Exit> {

@@ -152,6 +152,11 @@ impl Client {
 
     /// What the callbacks have recorded since the last call, in order.
     pub(super) fn take_notices(&self) -> Vec<Notice> {
+        if self.queue.is_null() {
+            // Without a consumer queue, errors lie in the handle's own until somebody serves it.
+            // SAFETY: the handle is live, and no group member.
+            unsafe { rd::rd_kafka_poll(self.rk, 0) };
+        }
         self.callbacks.take()
     }
 
