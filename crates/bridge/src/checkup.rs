@@ -13,6 +13,7 @@ use crate::routes::{self, RouteError};
 use crate::sink::clickhouse::ClickHouse;
 use crate::sink::tables::{Found, look_at};
 use crate::source::kafka::SourceError;
+use crate::source::kafka::terms::{self, GroupTerms};
 use crate::source::kafka::topics::{self, TopicState};
 
 /// The limit for fail-over after `kill -9`; slower settings are warned of.
@@ -78,23 +79,40 @@ pub fn look(config: &Config, runtime: &Runtime) -> Vec<Finding> {
 /// How long partitions of a killed instance stand still, by the settings.
 fn fail_over(config: &Config) -> Finding {
     const SUBJECT: &str = "fail-over";
-    if config.kafka.group_protocol == GroupProtocol::Consumer {
-        let text = "session and heartbeat are the broker's (group_protocol: consumer)";
-        return Finding::new(Level::Ok, SUBJECT, text);
-    }
     let Config { kafka, .. } = config;
-    let time = kafka.session_timeout + kafka.heartbeat_interval + REASSIGNMENT;
-    let seconds = time.as_secs_f64();
-    if time > FAIL_OVER {
-        let text = format!(
-            "partitions of a killed instance stand still for up to {seconds} s, above {} s: lower \
-             kafka.session_timeout_ms ({})",
-            FAIL_OVER.as_secs(),
-            kafka.session_timeout.as_millis()
-        );
-        return Finding::new(Level::Warning, SUBJECT, text);
+    if !kafka.enabled {
+        return Finding::new(Level::Ok, SUBJECT, "no partitions: kafka.enabled is false");
     }
-    Finding::new(Level::Ok, SUBJECT, format!("at most {seconds} s after a kill -9"))
+    let (terms, of) = match kafka.group_protocol {
+        GroupProtocol::Classic => {
+            let configured =
+                GroupTerms { session: kafka.session_timeout, heartbeat: kafka.heartbeat_interval };
+            (configured, "kafka.session_timeout_ms")
+        }
+        GroupProtocol::Consumer => match terms::describe(kafka, KAFKA_LIMIT) {
+            Ok(terms) => (terms, "the broker's consumer.session.timeout.ms for the group"),
+            Err(error) => return Finding::new(Level::Unreachable, SUBJECT, error.to_string()),
+        },
+    };
+    let time = terms.session + terms.heartbeat + REASSIGNMENT;
+    let seconds = time.as_secs_f64();
+    if time <= FAIL_OVER {
+        return Finding::new(Level::Ok, SUBJECT, format!("at most {seconds} s after a kill -9"));
+    }
+    let (session, heartbeat) = (terms.session.as_millis(), terms.heartbeat.as_millis());
+    let remedy = match kafka.group_protocol {
+        GroupProtocol::Classic => "lower it",
+        GroupProtocol::Consumer => {
+            "run `data-bridge init`; the broker allows no less than its \
+             group.consumer.min.session.timeout.ms and group.consumer.min.heartbeat.interval.ms"
+        }
+    };
+    let text = format!(
+        "partitions of a killed instance stand still for up to {seconds} s, above {} s, because \
+         {of} is {session} (heartbeat {heartbeat}): {remedy}",
+        FAIL_OVER.as_secs(),
+    );
+    Finding::new(Level::Warning, SUBJECT, text)
 }
 
 fn kafka(config: &Config) -> Vec<Finding> {

@@ -112,7 +112,16 @@ impl Proxy {
     /// # Errors
     /// When no port can be bound.
     pub async fn start(target: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        Self::start_at(0, target).await
+    }
+
+    /// As [`start`](Self::start), on this port: for servers that must tell their clients where to
+    /// come back.
+    ///
+    /// # Errors
+    /// When it cannot listen.
+    pub async fn start_at(port: u16, target: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = listener.local_addr()?;
         let setting = watch::Sender::new(Setting { fault: Fault::Pass, epoch: 0 });
         let shared = Arc::new(Shared {

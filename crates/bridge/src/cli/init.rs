@@ -7,10 +7,11 @@ use data_bridge_core::catalog::{Catalog, Severity};
 use data_bridge_core::verdict::Failure;
 
 use super::{Exit, Settings, Stop};
-use crate::config::Config;
+use crate::config::{Config, GroupProtocol};
 use crate::sink::clickhouse::ClickHouse;
 use crate::sink::tables::{Found, create, database_ddl, look_at};
 use crate::source::kafka::SourceError;
+use crate::source::kafka::terms::{self, Agreed, GroupTerms};
 use crate::source::kafka::topics::{self, Outcome, TopicOutcome};
 
 /// How long the cluster may take for each of two questions; a broker that just started needs a
@@ -52,6 +53,7 @@ pub(super) fn execute(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     }
     let tables = super::runtime()?.block_on(tables(config))?;
     let topics = topics(config)?;
+    group(config)?;
     Ok(if tables && topics { Exit::Done } else { Exit::Failed })
 }
 
@@ -103,13 +105,7 @@ fn topics(config: &Config) -> anyhow::Result<bool> {
     if !config.kafka.enabled {
         return Ok(true);
     }
-    let outcomes = topics::create(&config.kafka, KAFKA_LIMIT).map_err(|error| match error {
-        SourceError::Unreachable { .. } => {
-            let hint = "kafka.brokers must name a broker that answers";
-            anyhow::Error::from(Stop::new(Exit::Unreachable, error.to_string(), hint))
-        }
-        other => other.into(),
-    })?;
+    let outcomes = topics::create(&config.kafka, KAFKA_LIMIT).map_err(unreachable)?;
     let mut all_there = true;
     for TopicOutcome { name, outcome } in outcomes {
         match outcome {
@@ -133,6 +129,36 @@ fn topics(config: &Config) -> anyhow::Result<bool> {
         }
     }
     Ok(all_there)
+}
+
+/// Has the broker use the configured session and heartbeat, where members cannot ask for them.
+fn group(config: &Config) -> anyhow::Result<()> {
+    if !config.kafka.enabled || config.kafka.group_protocol == GroupProtocol::Classic {
+        return Ok(());
+    }
+    let name = &config.kafka.group_id;
+    let shown = |GroupTerms { session, heartbeat }: GroupTerms| {
+        format!("session {} ms, heartbeat {} ms", session.as_millis(), heartbeat.as_millis())
+    };
+    match terms::agree(&config.kafka, KAFKA_LIMIT).map_err(unreachable)? {
+        Agreed::AsConfigured(terms) => say("exists", &format!("group {name}: {}", shown(terms)))?,
+        Agreed::Set(terms) => say("set", &format!("group {name}: {}", shown(terms)))?,
+        Agreed::Refused { terms, reason } => {
+            let kept = shown(terms);
+            say("warning", &format!("group {name} keeps the broker's {kept}: {reason}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn unreachable(error: SourceError) -> anyhow::Error {
+    match error {
+        SourceError::Unreachable { .. } => {
+            let hint = "kafka.brokers must name a broker that answers";
+            Stop::new(Exit::Unreachable, error.to_string(), hint).into()
+        }
+        other => other.into(),
+    }
 }
 
 fn say(word: &str, text: &str) -> std::io::Result<()> {

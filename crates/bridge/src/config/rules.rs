@@ -53,17 +53,23 @@ fn check_kafka(config: &Config, values: &mut Values) {
     match kafka.group_protocol {
         GroupProtocol::Classic => check_session(kafka, values),
         GroupProtocol::Consumer => {
-            for key in ["kafka.session_timeout_ms", "kafka.heartbeat_interval_ms", "kafka.assignor"]
-            {
+            const WHY: &str = "is not passed on: kafka.group_protocol is consumer";
+            for key in ["kafka.session_timeout_ms", "kafka.heartbeat_interval_ms"] {
                 if values.is_set(key) {
                     values.warn(
                         key,
-                        "is not passed on: kafka.group_protocol is consumer",
-                        "the broker decides: its group configuration \
-                         consumer.session.timeout.ms, consumer.heartbeat.interval.ms and \
-                         group.consumer.assignors hold",
+                        WHY,
+                        "the broker decides: `data-bridge init` asks it for this, and `check` \
+                         names what holds",
                     );
                 }
+            }
+            if values.is_set("kafka.assignor") {
+                values.warn(
+                    "kafka.assignor",
+                    WHY,
+                    "the broker decides: its configuration group.consumer.assignors holds",
+                );
             }
         }
     }

@@ -50,6 +50,8 @@ struct Seen {
     rebalances: u64,
     rebalancing: Duration,
     lost_ranges: usize,
+    made_anew: u64,
+    added: u64,
     partitions: Vec<OfPartition>,
 }
 
@@ -303,6 +305,8 @@ impl Report {
         metrics.rebalances.inc_by(source.rebalances - self.seen.rebalances);
         let rebalancing = source.rebalancing_time.saturating_sub(self.seen.rebalancing);
         metrics.rebalancing_seconds.inc_by(rebalancing.as_secs_f64());
+        metrics.made_anew.inc_by(source.made_anew - self.seen.made_anew);
+        metrics.added_partitions.inc_by(source.added - self.seen.added);
         for lost in &source.lost_ranges[self.seen.lost_ranges..] {
             metrics.lost_ranges.inc();
             metrics.lost_messages.inc_by(lost.offsets.end - lost.offsets.start);
@@ -322,6 +326,8 @@ impl Report {
             rebalances: source.rebalances,
             rebalancing: source.rebalancing_time,
             lost_ranges: source.lost_ranges.len(),
+            made_anew: source.made_anew,
+            added: source.added,
             partitions,
         };
     }

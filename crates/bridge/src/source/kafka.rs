@@ -20,6 +20,7 @@ mod properties;
 mod sightings;
 mod standstill;
 mod start;
+pub mod terms;
 pub mod topics;
 mod waker;
 mod watch;
@@ -53,8 +54,18 @@ use watch::Watch;
 
 /// Longest time between two looks at what only time brings: answers on other queues, retries.
 const TURN: Duration = Duration::from_millis(100);
+/// Longest wait for the answer to a commit. Above the 10 s after which librdkafka gives an
+/// unanswered request up by itself, so that it is taken only for what librdkafka forgets.
+const COMMIT_ANSWER: Duration = Duration::from_secs(15);
 /// How often positions are compared, for control records that are never handed out.
 const POSITIONS_EVERY: Duration = Duration::from_millis(250);
+
+/// A commit that is not answered yet.
+#[derive(Debug)]
+struct Commit {
+    positions: Vec<(LaneId, Position)>,
+    until: Instant,
+}
 
 /// One member of the consumer group.
 #[derive(Debug)]
@@ -71,7 +82,7 @@ pub struct KafkaSource {
     intake: Intake,
     /// Answers that are known before librdkafka is asked.
     answers: Vec<Event>,
-    commits: BTreeMap<usize, Vec<(LaneId, Position)>>,
+    commits: BTreeMap<usize, Commit>,
     next_ticket: usize,
     next_positions: Option<Instant>,
     is_dead: bool,
@@ -169,7 +180,8 @@ impl KafkaSource {
         self.next_ticket += 1;
         match client.commit(&list, self.next_ticket) {
             Ok(()) => {
-                self.commits.insert(self.next_ticket, of_lanes);
+                let until = Instant::now() + COMMIT_ANSWER;
+                self.commits.insert(self.next_ticket, Commit { positions: of_lanes, until });
             }
             Err(trouble) => {
                 self.answers.push(Event::Committed { ok: false, error: Some(trouble.text) });
@@ -263,6 +275,7 @@ impl KafkaSource {
             rebalancing_time: membership.standstill.total,
             lost_ranges: membership.lost_ranges.clone(),
             made_anew: membership.made_anew,
+            added: membership.added,
         }
     }
 
@@ -310,6 +323,7 @@ impl KafkaSource {
         let now = Instant::now();
         self.membership.turn(&client, &mut self.lanes, events, now);
         self.retry_stuck(&client, now);
+        self.give_up_commits(now, events);
         if self.next_positions.is_none_or(|next| next <= now) {
             self.next_positions = Some(now + POSITIONS_EVERY);
             self.pass_control_records(&client, events);
@@ -326,9 +340,12 @@ impl KafkaSource {
                 self.membership.rebalance(client, &mut self.lanes, rebalance, events);
             }
             Notice::Committed { ticket, result } => {
-                let positions = self.commits.remove(&ticket).unwrap_or_default();
+                let Some(commit) = self.commits.remove(&ticket) else {
+                    tracing::debug!(ticket, "the answer to a commit that was given up");
+                    return;
+                };
                 if result.is_ok() {
-                    for (id, position) in positions {
+                    for (id, position) in commit.positions {
                         if let Some(lane) = self.lanes.get_mut(id) {
                             lane.committed = position.0;
                         }
@@ -376,6 +393,15 @@ impl KafkaSource {
         events.push(Event::Fatal(match self.static_id.clone() {
             Some(id) if twice => SourceError::Fenced { id },
             _ => SourceError::Refused(cause.text.clone()),
+        }));
+    }
+
+    /// Takes commits for refused that were not answered for too long.
+    fn give_up_commits(&mut self, now: Instant, events: &mut Vec<Event>) {
+        let late = self.commits.extract_if(.., |_, commit| commit.until <= now);
+        events.extend(late.map(|_| Event::Committed {
+            ok: false,
+            error: Some(format!("no answer for {} s", COMMIT_ANSWER.as_secs())),
         }));
     }
 

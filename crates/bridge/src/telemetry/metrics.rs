@@ -107,6 +107,10 @@ pub struct Metrics {
     pub lost_ranges: Counter,
     /// Messages in these ranges.
     pub lost_messages: Counter,
+    /// Partitions that start at their beginning because their topic was made anew.
+    pub made_anew: Counter,
+    /// Partitions that were added to a topic the group knew.
+    pub added_partitions: Counter,
     /// Commits that the broker accepted.
     pub commits: Counter,
     /// Commits that were refused.
@@ -172,6 +176,14 @@ impl Metrics {
             lost_ranges: to
                 .counter("lost_ranges", "Ranges deleted by the broker before they were read"),
             lost_messages: to.counter("lost_messages", "Messages in lost ranges"),
+            made_anew: to.counter(
+                "made_anew_partitions",
+                "Partitions that start at their beginning because their topic was made anew",
+            ),
+            added_partitions: to.counter(
+                "added_partitions",
+                "Partitions that start at their beginning because they were added later",
+            ),
             commits: to.counter("commits", "Commits that the broker accepted"),
             commit_failures: to.counter("commit_failures", "Commits that were refused"),
             table_paused: to

@@ -5,10 +5,11 @@ use std::time::Duration;
 use data_bridge_lab::generate::Generator;
 use data_bridge_lab::kafka::Pace;
 use data_bridge_lab::model::Expected;
+use data_bridge_lab::plan::Kind;
 
 use crate::flow::{Gaps, beside, finish, ticks, under_load, wait_shares};
 use crate::stopwatch::Stopwatch;
-use crate::world::{PATIENCE, Scenario, clickhouse, produce, until};
+use crate::world::{Instance, PATIENCE, Scenario, clickhouse, produce, until};
 
 const MESSAGES: u64 = 30_000;
 const RATE: u32 = 1_000;
@@ -44,6 +45,37 @@ fn partitions_of_a_killed_instance_flow_again_within_12_s() {
         watch.assert("kill -9", gaps.longest_until_all_flow(), Duration::from_secs(12));
     });
     finish(&scenario, &[second], &Expected::of(&generator).unwrap());
+}
+
+/// With the terms that `init` has agreed on with the broker.
+#[test]
+fn partitions_of_a_killed_member_of_the_consumer_protocol_flow_again_within_12_s() {
+    let scenario = Scenario::new("fail_over_consumer", &clickhouse().url())
+        .with("kafka", "group_protocol: consumer");
+    scenario.init();
+    let (first, second) = (scenario.start(1), scenario.start(2));
+    wait_shares(&[&first, &second], &[24, 24]);
+    // The broker may give all partitions of one topic to one member.
+    let ticks_of = |bridge: &Instance| {
+        let status = bridge.status();
+        let partitions = status["partitions"].as_array().map_or(&[][..], Vec::as_slice);
+        let is_tick = |topic: &str| topic.ends_with(Kind::Tick.topic());
+        partitions.iter().filter(|one| one["topic"].as_str().is_some_and(is_tick)).count()
+    };
+    let first_has_more = ticks_of(&first) >= ticks_of(&second);
+    let (dies, stays) = if first_has_more { (first, second) } else { (second, first) };
+    assert!(ticks_of(&dies) > 0);
+    let generator = ticks(&scenario, 505, MESSAGES);
+    watched(&scenario, &generator, |gaps| {
+        gaps.begin();
+        let watch = Stopwatch::start();
+        dies.kill();
+        wait_shares(&[&stays], &[48]);
+        let gap = gaps.longest_until_all_flow();
+        assert!(gap > Duration::from_secs(5), "the session is 8 s, the gap {gap:?}");
+        watch.assert("kill -9, consumer protocol", gap, Duration::from_secs(12));
+    });
+    finish(&scenario, &[stays], &Expected::of(&generator).unwrap());
 }
 
 #[test]
@@ -100,4 +132,27 @@ fn of_two_instances_with_one_static_id_the_older_is_fenced_and_exits_with_4() {
     assert_eq!(status.code(), Some(4), "{}", older.tail());
     produce(&generator, 1_000..2_000, Pace::Full);
     finish(&scenario, &[newer], &Expected::of(&generator).unwrap());
+}
+
+/// FAILURES 40: one after the other, as a deployment does it.
+#[test]
+fn a_rolling_restart_of_all_instances_stops_no_partition_for_5_s() {
+    let scenario = Scenario::new("rolling", &clickhouse().url());
+    scenario.init();
+    let mut bridges: Vec<_> = (1..=3).map(|number| scenario.start(number)).collect();
+    wait_shares(&bridges.iter().collect::<Vec<_>>(), &[16, 16, 16]);
+    let generator = ticks(&scenario, 506, MESSAGES);
+    watched(&scenario, &generator, |gaps| {
+        gaps.begin();
+        let watch = Stopwatch::start();
+        for number in 1..=3 {
+            let at = usize::try_from(number).expect("three") - 1;
+            bridges[at].end();
+            bridges[at] = scenario.start(number);
+            wait_shares(&bridges.iter().collect::<Vec<_>>(), &[16, 16, 16]);
+            bridges[at].wait_ready();
+        }
+        watch.assert("rolling restart", gaps.longest_until_all_flow(), Duration::from_secs(5));
+    });
+    finish(&scenario, &bridges, &Expected::of(&generator).unwrap());
 }

@@ -34,8 +34,14 @@ pub(crate) fn broker() -> &'static Kafka {
 }
 
 pub(crate) fn start_broker(name: &str, port: Option<u16>) -> Kafka {
+    start_broker_behind(name, port, None)
+}
+
+/// A broker that its clients reach through a proxy on this port.
+pub(crate) fn start_broker_behind(name: &str, port: Option<u16>, proxy: Option<u16>) -> Kafka {
     let options = KafkaOptions {
         port,
+        proxy,
         properties: vec![("group.min.session.timeout.ms".into(), "500".into())],
         ..KafkaOptions::default()
     };

@@ -14,9 +14,9 @@ const MESSAGES: u64 = 30_000;
 const RATE: u32 = 1_000;
 
 /// Rows wait longer than usual, so that every revocation finds some.
-fn half_full(name: &str, assignor: &str) -> Scenario {
+fn half_full(name: &str, protocol: &str) -> Scenario {
     Scenario::new(name, &clickhouse().url())
-        .with("kafka", &format!("assignor: {assignor}"))
+        .with("kafka", protocol)
         .with("batch", "{ max_age_ms: 300 }")
 }
 
@@ -62,13 +62,35 @@ fn joins_and_leaves(scenario: &Scenario, seed: u64, under_load: impl FnOnce()) {
 
 #[test]
 fn members_that_join_and_leave_lose_and_double_nothing_by_range() {
-    joins_and_leaves(&half_full("rebalance_range", "range"), 601, || {});
+    joins_and_leaves(&half_full("rebalance_range", "assignor: range"), 601, || {});
 }
 
 #[test]
 fn members_that_join_and_leave_lose_and_double_nothing_by_cooperative_sticky() {
-    let scenario = half_full("rebalance_cooperative", "cooperative-sticky");
+    let scenario = half_full("rebalance_cooperative", "assignor: cooperative-sticky");
     joins_and_leaves(&scenario, 602, || {});
+}
+
+/// The broker assigns (KIP-848).
+#[test]
+fn members_that_join_and_leave_lose_and_double_nothing_by_the_consumer_protocol() {
+    let scenario = half_full("rebalance_consumer", "group_protocol: consumer");
+    joins_and_leaves(&scenario, 604, || {});
+}
+
+/// FAILURES 6: ClickHouse is so slow that buffers are full and all partitions paused while members
+/// join and leave; what is assigned anew is paused as well, and nothing is lost or sent twice.
+#[test]
+fn members_that_join_and_leave_under_back_pressure_lose_and_double_nothing() {
+    let proxy = proxy_to(clickhouse().port());
+    let scenario = Scenario::new("rebalance_full", &clickhouse().url())
+        .with("kafka", "assignor: cooperative-sticky")
+        .with("batch", "{ max_age_ms: 300, max_rows: 500 }")
+        .with("backpressure", "{ max_rows: 500 }")
+        .through(&proxy);
+    joins_and_leaves(&scenario, 605, || {
+        proxy.set(Fault::Delay(Duration::from_millis(150)));
+    });
 }
 
 /// A revocation waits for 300 ms, an insert takes 800 ms: what is under way when partitions move
@@ -76,8 +98,9 @@ fn members_that_join_and_leave_lose_and_double_nothing_by_cooperative_sticky() {
 #[test]
 fn inserts_that_outlast_a_revocation_commit_nothing_that_is_not_durable() {
     let proxy = proxy_to(clickhouse().port());
-    let scenario =
-        half_full("rebalance_slow", "range").with("kafka", "revoke_ms: 300").through(&proxy);
+    let scenario = half_full("rebalance_slow", "assignor: range")
+        .with("kafka", "revoke_ms: 300")
+        .through(&proxy);
     joins_and_leaves(&scenario, 603, || {
         proxy.set(Fault::Delay(Duration::from_millis(400)));
     });

@@ -47,7 +47,15 @@ pub(crate) fn folder(name: &str) -> PathBuf {
 pub(crate) fn kafka() -> &'static Kafka {
     static KAFKA: OnceLock<Kafka> = OnceLock::new();
     KAFKA.get_or_init(|| {
-        Kafka::start(&folder("kafka"), KafkaOptions::default()).expect("Kafka starts")
+        // Lower than Kafka's own limits for groups of the consumer protocol, so that these may
+        // have the terms of the others.
+        let lower = [
+            ("group.consumer.min.session.timeout.ms", "6000"),
+            ("group.consumer.min.heartbeat.interval.ms", "500"),
+        ];
+        let properties = lower.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let options = KafkaOptions { properties, ..KafkaOptions::default() };
+        Kafka::start(&folder("kafka"), options).expect("Kafka starts")
     })
 }
 

@@ -5,6 +5,7 @@
 
 mod admin;
 mod callbacks;
+mod configs;
 mod messages;
 mod offsets;
 
@@ -314,6 +315,10 @@ impl Client {
         // SAFETY: both are live; the queue is not the consumer queue, which is forwarded to it.
         unsafe { take_error(rd::rd_kafka_consumer_close_queue(self.rk, queue.as_ptr()))? };
         Ok(Closing { client: self, queue })
+    }
+
+    fn raw(&self) -> *mut rd::rd_kafka_t {
+        self.rk
     }
 
     fn reply_queue(&self) -> admin::Replies {

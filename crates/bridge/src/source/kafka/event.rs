@@ -143,4 +143,6 @@ pub struct SourceStatus {
     pub lost_ranges: Vec<LostRange>,
     /// Partitions whose topic was found to be made anew, since the start.
     pub made_anew: u64,
+    /// Partitions found to be added to a topic that the group knew, since the start.
+    pub added: u64,
 }

@@ -44,6 +44,7 @@ pub(super) struct Membership {
     pub(super) rebalances: u64,
     pub(super) lost_ranges: Vec<LostRange>,
     pub(super) made_anew: u64,
+    pub(super) added: u64,
 }
 
 /// Whether the group waits for a placement.
@@ -78,6 +79,7 @@ impl Membership {
             rebalances: 0,
             lost_ranges: Vec::new(),
             made_anew: 0,
+            added: 0,
         }
     }
 
@@ -325,9 +327,8 @@ impl Membership {
                 offsets: lost.clone(),
             });
         }
-        if placed.start.reason == Reason::MadeAnew {
-            self.made_anew += 1;
-        }
+        self.made_anew += u64::from(placed.start.reason == Reason::MadeAnew);
+        self.added += u64::from(placed.start.reason == Reason::AddedLater);
     }
 
     /// A pause outlives the assignment it was made for.

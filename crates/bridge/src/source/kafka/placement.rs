@@ -208,7 +208,7 @@ impl Task {
             });
         }
         placed.extend(found.into_iter().map(|(ask, start, end)| {
-            tell(&ask.partition, &start);
+            tell(&ask.partition, &start, end);
             Placed { partition: ask.partition, start, end }
         }));
         left
@@ -350,13 +350,14 @@ fn must_commit(ask: &Ask, start: &Start) -> bool {
     start.to_commit && ask.reading.is_none()
 }
 
-fn tell(partition: &TopicPartition, start: &Start) {
+/// `end` is that of the partition: what lies before it is read from the start on.
+fn tell(partition: &TopicPartition, start: &Start, end: u64) {
     let (offset, reason) = (start.offset, start.reason);
     match (&start.lost, reason) {
         (Some(lost), _) => tracing::error!(%partition, lost_from = lost.start, lost_to = lost.end,
             offset, %reason, "records were deleted before they were read"),
-        (None, Reason::MadeAnew | Reason::CameLater | Reason::CommitsGone) => {
-            tracing::warn!(%partition, offset, %reason, "partition starts");
+        (None, Reason::MadeAnew | Reason::CameLater | Reason::AddedLater | Reason::CommitsGone) => {
+            tracing::warn!(%partition, offset, end, %reason, "partition starts");
         }
         (None, Reason::Committed) => {
             tracing::debug!(%partition, offset, %reason, "partition starts");

@@ -112,6 +112,9 @@ fn common(config: &Kafka) -> Properties {
         ("bootstrap.servers", config.brokers.as_str()),
         // A broker that comes back is found at once; the default is 10 s.
         ("reconnect.backoff.max.ms", "1000"),
+        // A link that swallows everything is given up within the 30 s that any fail-over may take;
+        // the default is 60 s.
+        ("socket.timeout.ms", "10000"),
         // Nobody at the broker asked for our client's own metrics (KIP-714).
         ("enable.metrics.push", "false"),
     ]

@@ -178,7 +178,7 @@ impl Client {
         Ok(outcome)
     }
 
-    fn options(&self, operation: rd::rd_kafka_admin_op_t, wait: Duration) -> Options {
+    pub(super) fn options(&self, operation: rd::rd_kafka_admin_op_t, wait: Duration) -> Options {
         // SAFETY: the handle is live; a time-out within bounds is never refused.
         unsafe {
             let options = rd::rd_kafka_AdminOptions_new(self.rk, operation);
@@ -194,15 +194,21 @@ impl Client {
 }
 
 /// librdkafka answers a time-out itself; only when it does not, the wait ends without an answer.
-fn late(wait: Duration) -> Duration {
+pub(super) fn late(wait: Duration) -> Duration {
     wait + Duration::from_millis(500)
 }
 
-fn timed_out() -> Trouble {
+pub(super) fn timed_out() -> Trouble {
     Trouble::of(rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__TIMED_OUT)
 }
 
-struct Options(*mut rd::rd_kafka_AdminOptions_t);
+pub(super) struct Options(*mut rd::rd_kafka_AdminOptions_t);
+
+impl Options {
+    pub(super) fn as_ptr(&self) -> *const rd::rd_kafka_AdminOptions_t {
+        self.0
+    }
+}
 
 impl Drop for Options {
     fn drop(&mut self) {
@@ -244,6 +250,10 @@ impl Drop for Replies {
 pub(super) struct Reply(*mut rd::rd_kafka_event_t);
 
 impl Reply {
+    pub(super) fn as_ptr(&self) -> *mut rd::rd_kafka_event_t {
+        self.0
+    }
+
     /// The error of the request as a whole.
     pub(super) fn result(&self) -> Result<(), Trouble> {
         // SAFETY: the event is live; its text belongs to it and is copied.
@@ -362,7 +372,7 @@ unsafe fn facts(topic: *const rd::rd_kafka_TopicDescription_t) -> TopicFacts {
 
 /// # Safety
 /// `count` items lie at `first` as long as `'i`, or it is null.
-unsafe fn items<'i, T>(first: *const T, count: usize) -> &'i [T] {
+pub(super) unsafe fn items<'i, T>(first: *const T, count: usize) -> &'i [T] {
     if first.is_null() {
         return &[];
     }
