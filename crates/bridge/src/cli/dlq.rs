@@ -158,5 +158,5 @@ impl FilterArgs {
 /// A moment for people and programs.
 fn moment(ms: i64) -> String {
     jiff::Timestamp::from_millisecond(ms)
-        .map_or_else(|_| format!("{ms} ms"), |time| time.to_string())
+        .map_or_else(|_| format!("{ms} ms"), |time| format!("{time:.3}"))
 }

@@ -53,8 +53,17 @@ fn attribute(head: &str, name: &str) -> Option<String> {
     })
 }
 
+/// Bodies are large and boundaries begin with a rare byte: looked for by that.
 fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
-    text.windows(wanted.len()).position(|window| window == wanted)
+    let first = *wanted.first()?;
+    let mut from = 0;
+    loop {
+        from += text.get(from..)?.iter().position(|byte| *byte == first)?;
+        if text[from..].starts_with(wanted) {
+            return Some(from);
+        }
+        from += 1;
+    }
 }
 
 #[cfg(test)]
