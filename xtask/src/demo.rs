@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use data_bridge_stack::bridge::program;
 use data_bridge_stack::clickhouse::{ClickHouse, ClickHouseOptions};
 use data_bridge_stack::kafka::{Kafka, KafkaOptions};
 use data_bridge_stack::port;
 use data_bridge_stack::process::{Lifetime, Process};
 
-use crate::{screen, stack, workspace};
+use crate::{screen, stack};
 
 mod fleet;
 mod load;
@@ -133,7 +134,7 @@ fn write_config(folder: &Path, servers: &Servers) -> Result<PathBuf> {
 }
 
 fn init(bridge: &Path, config: &Path, folder: &Path) -> Result<()> {
-    let mut command = workspace::program(bridge);
+    let mut command = program(bridge);
     command.arg("init").arg("--config").arg(config);
     let log = folder.join("init/init.log");
     let process = Process::spawn("init", command, &log, Lifetime::WithStarter)?;

@@ -9,6 +9,7 @@ mod check;
 mod test;
 
 mod bench;
+mod chaos;
 mod demo;
 #[cfg(test)]
 mod grafana;
@@ -41,6 +42,8 @@ enum Command {
     /// Where the time goes while a topic is drained: a table and a flame graph
     Profile(bench::profile::Arguments),
     Sim(sim::Arguments),
+    /// Three instances under load, a random fault every few seconds, and the verdict
+    Chaos(chaos::Arguments),
     /// What continuous integration runs: check, then test
     Ci,
 }
@@ -66,6 +69,7 @@ fn run(command: &Command) -> Result<bool> {
         Command::Bench(arguments) => bench::run(arguments),
         Command::Profile(arguments) => bench::profile::run(arguments).map(|()| true),
         Command::Sim(arguments) => sim::run(arguments),
+        Command::Chaos(arguments) => chaos::run(arguments),
         Command::Ci => {
             let checked = check::run()?;
             let tested = test::run(&test::Arguments::default())?;

@@ -16,21 +16,8 @@ pub(crate) fn root() -> &'static Path {
 /// scripts that look at the variables which cargo has set for us would run again.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = program(Path::new(&cargo));
+    let mut command = data_bridge_stack::bridge::program(Path::new(&cargo));
     command.args(arguments).current_dir(root());
-    command
-}
-
-/// A program as a person would start it: without the variables that cargo has set for us.
-pub(crate) fn program(path: &Path) -> Command {
-    let mut command = Command::new(path);
-    for (name, _) in std::env::vars_os() {
-        let is_ours =
-            |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
-        if name.to_str().is_some_and(is_ours) {
-            command.env_remove(&name);
-        }
-    }
     command
 }
 

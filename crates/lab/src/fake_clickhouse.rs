@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 mod answer;
 pub mod native;
 mod request;
-mod serve;
+pub(crate) mod serve;
 
 pub use answer::Answer;
 pub use request::Request;

@@ -4,7 +4,8 @@
 //! numbers ([`generate`]), what must come out is worked out from their texts by a model with its
 //! own arithmetic ([`model`]), and what did come out is read from ClickHouse and compared row by
 //! row ([`verify`]). Between the parts stands what breaks them: a TCP proxy with faults
-//! ([`proxy`]) and a scripted ClickHouse ([`fake_clickhouse`]).
+//! ([`proxy`]), a scripted ClickHouse ([`fake_clickhouse`]) and a front that answers for a real one
+//! ([`front`]).
 //!
 //! A complete run, with a bridge between the second step and the third:
 //!
@@ -52,6 +53,7 @@
 
 mod chance;
 pub mod fake_clickhouse;
+pub mod front;
 pub mod generate;
 pub mod kafka;
 mod layout;

@@ -27,9 +27,9 @@ const STOP_GRACE: Duration = Duration::from_secs(20);
 pub struct KafkaOptions {
     /// Where clients connect; any free port if `None`.
     pub port: Option<u16>,
-    /// The port of a proxy in front of the broker. Clients that come through the proxy are then
-    /// told to come back through it; the proxy itself connects to [`Kafka::behind_proxy`].
-    pub proxy: Option<u16>,
+    /// More ways to the broker than the plain one, each with a listener of its own. Clients that
+    /// come by one are told to come back by it.
+    pub ways: Vec<Way>,
     /// Lines of `server.properties`, stronger than ours.
     pub properties: Vec<(String, String)>,
     /// Full optimisation by Java: slower to start, faster once warm. For benchmarks.
@@ -40,6 +40,19 @@ pub struct KafkaOptions {
     pub lifetime: Lifetime,
     /// More options for Java.
     pub java: Vec<String>,
+}
+
+/// A way to a broker, through a proxy or under a protocol of its own. Way number n is the listener
+/// `WAYn`; in property names `listener.name.wayn.`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Way {
+    /// Where the broker listens.
+    pub behind: u16,
+    /// The port that clients are told: that of the proxy, or `behind` once more.
+    pub seen: u16,
+    /// `PLAINTEXT`, `SSL` or `SASL_SSL`; what these need besides stands in
+    /// [`KafkaOptions::properties`].
+    pub protocol: &'static str,
 }
 
 /// A broker. Dropping it ends it.
@@ -73,10 +86,7 @@ impl Kafka {
         let listeners = Listeners {
             client: options.port.map_or_else(port::free, Ok)?,
             controller: port::free()?,
-            proxied: match options.proxy {
-                Some(seen) => Some((port::free()?, seen)),
-                None => None,
-            },
+            ways: options.ways.clone(),
         };
         let process = launch(home, &folder, &options, &listeners)?;
         Ok(Self { home: home.clone(), folder, options, listeners, process })
@@ -92,12 +102,6 @@ impl Kafka {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.listeners.client
-    }
-
-    /// Where a proxy connects, if one was asked for.
-    #[must_use]
-    pub fn behind_proxy(&self) -> Option<String> {
-        self.listeners.proxied.map(|(port, _)| format!("127.0.0.1:{port}"))
     }
 
     /// The broker's process id.

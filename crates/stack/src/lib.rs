@@ -10,6 +10,7 @@ pub mod install;
 pub mod kafka;
 pub mod nats;
 
+pub mod bridge;
 pub mod clickhouse;
 pub mod health;
 pub mod port;

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use data_bridge_stack::bridge::program;
 use data_bridge_stack::clickhouse::{ClickHouse, ClickHouseOptions};
 use data_bridge_stack::kafka::{Kafka, KafkaOptions};
 use data_bridge_stack::process::{Lifetime, Process};
@@ -144,7 +145,7 @@ impl Ground {
 
     /// A command of the lab, told where the servers are.
     pub(super) fn lab_command(&self, arguments: &[&str], reach: &[Reach<'_>]) -> Command {
-        let mut command = workspace::program(&self.programs.lab);
+        let mut command = program(&self.programs.lab);
         command.args(arguments);
         for one in reach {
             match one {
@@ -179,7 +180,7 @@ impl Ground {
         // JSON is YAML, and needs no care about what a value may hold.
         fs::write(&path, format!("{config:#}\n"))
             .with_context(|| format!("cannot write {}", path.display()))?;
-        let mut command = workspace::program(&self.programs.bridge);
+        let mut command = program(&self.programs.bridge);
         command.arg("init").arg("--config").arg(&path);
         let log = self.folder.path.join(format!("{name}/init.log"));
         let init = Process::spawn("init", command, &log, Lifetime::WithStarter)?;
@@ -195,7 +196,7 @@ impl Ground {
     /// When it cannot be started.
     pub(super) fn instance(&self, database: &Database, number: usize) -> Result<Instance> {
         let port = data_bridge_stack::port::free()?;
-        let mut command = workspace::program(&self.programs.bridge);
+        let mut command = program(&self.programs.bridge);
         command.arg("run").arg("--config").arg(&database.config);
         command.env("INSTANCE_ID", format!("bench-{number}"));
         command.env("INSTANCE_NUMBER", number.to_string());

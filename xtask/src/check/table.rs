@@ -30,7 +30,7 @@ pub(super) struct Module {
     pub(super) because: &'static str,
 }
 
-pub(super) const CRATES: [Crate; 6] = [
+pub(super) const CRATES: [Crate; 7] = [
     Crate {
         package: "data-bridge-core",
         uses: &[],
@@ -65,6 +65,13 @@ pub(super) const CRATES: [Crate; 6] = [
         tests_use: &["data-bridge-stack"],
         because: "the stack serves tests and the demo, it does not ship",
         modules: Modules::Listed(BRIDGE),
+    },
+    Crate {
+        package: "data-bridge-chaos",
+        uses: &["data-bridge-lab", "data-bridge-stack"],
+        tests_use: &[],
+        because: "chaos comes from outside: it runs the bridge as a program",
+        modules: Modules::Free,
     },
     Crate {
         package: "xtask",

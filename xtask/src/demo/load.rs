@@ -4,12 +4,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use data_bridge_stack::bridge::program;
 use data_bridge_stack::process::{Lifetime, Process};
 use serde_json::{Deserializer, Value};
 
 use super::tables::Rows;
 use super::{Arguments, RATE};
-use crate::{screen, workspace};
+use crate::screen;
 
 /// Planted bad messages; each must become one dead letter.
 const BAD_SHARE: &str = "0.01";
@@ -28,7 +29,7 @@ impl Load {
         folder: &Path,
         arguments: &Arguments,
     ) -> Result<Self> {
-        let mut command = workspace::program(bridge);
+        let mut command = program(bridge);
         command.arg("load").arg("--config").arg(config);
         command.arg("--messages").arg(arguments.messages.to_string());
         command.arg("--rate").arg(RATE.to_string());

@@ -4,7 +4,8 @@
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
-use super::fleet::Status;
+use data_bridge_stack::bridge::Status;
+
 use super::tables::Rows;
 use crate::screen;
 

@@ -6,16 +6,18 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 /// Fast layers first: what is true, then what tests it, then what runs.
-const ORDER: [&str; 6] = [
+const ORDER: [&str; 7] = [
     "data-bridge-core",
     "data-bridge-lab",
     "xtask",
     "data-bridge-stack",
     "embedded-clickhouse",
     "data-bridge",
+    "data-bridge-chaos",
 ];
 /// Their `tests/it` start real servers.
-const WITH_SERVERS: [&str; 3] = ["data-bridge-stack", "embedded-clickhouse", "data-bridge"];
+const WITH_SERVERS: [&str; 4] =
+    ["data-bridge-stack", "embedded-clickhouse", "data-bridge", "data-bridge-chaos"];
 
 /// One build of everything.
 #[derive(Debug, Default)]

@@ -75,7 +75,7 @@ impl ClickHouse {
             .user_agent(concat!("data-bridge/", env!("CARGO_PKG_VERSION")));
         if let Some(path) = &config.tls.ca_file {
             let pem = read(path)?;
-            builder = builder.tls_certs_merge(reqwest::Certificate::from_pem_bundle(&pem)?);
+            builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(&pem)?);
         }
         if let (Some(cert), Some(key)) = (&config.tls.cert_file, &config.tls.key_file) {
             let mut pem = read(key)?;

@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use data_bridge_lab::fake_clickhouse::native::Value;
 use data_bridge_lab::fake_clickhouse::{Answer, Request};
+use data_bridge_lab::front::{Front, Reaction};
 use data_bridge_lab::generate::Generator;
 use data_bridge_lab::kafka::Pace;
 use data_bridge_lab::model::Expected;
 use data_bridge_lab::plan::{Kind, Mix};
 
 use crate::flow::{Commits, FEBRUARY_MS, JANUARY_MS, finish};
-use crate::front::Front;
-use crate::world::{PATIENCE, Scenario, clickhouse, produce, until};
+use crate::world::{PATIENCE, Scenario, clickhouse, produce, until, wait_for};
 
 /// ClickHouse that takes no ticks of January while it is told so, and keeps what it refused.
 #[derive(Clone, Default)]
@@ -23,16 +23,16 @@ struct NoJanuary {
 }
 
 impl NoJanuary {
-    fn decide(&self, request: &Request) -> Option<Answer> {
+    fn decide(&self, request: &Request) -> Reaction {
         if !self.holds.load(Ordering::Relaxed) || request.table().as_deref() != Some("ticks") {
-            return None;
+            return Reaction::Pass;
         }
         if !request.is_insert() || !is_of_january(request) {
-            return None;
+            return Reaction::Pass;
         }
         let mut refused = self.refused.lock().expect("nobody panicked");
         refused.push(request.body.clone());
-        Some(Answer::exception(999, "KEEPER_EXCEPTION", "Session expired"))
+        Reaction::Answer(Answer::exception(999, "KEEPER_EXCEPTION", "Session expired"))
     }
 
     fn refused(&self) -> Vec<Bytes> {
@@ -57,7 +57,8 @@ fn a_commit_stays_before_a_failed_batch_while_later_ones_succeed() {
         let january = january.clone();
         move |request: &Request| january.decide(request)
     };
-    let front = Front::start(clickhouse().port(), decide);
+    let target = ([127, 0, 0, 1], clickhouse().port()).into();
+    let front = wait_for(Front::start(target, decide)).unwrap();
     let mut scenario = Scenario::new("commit_order", &clickhouse().url())
         .with("retry", "{ initial_ms: 50, max_ms: 200 }");
     scenario.clickhouse_url = front.url();

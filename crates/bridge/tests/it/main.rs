@@ -9,6 +9,7 @@
 
 mod alerts;
 mod audit;
+mod authority;
 mod backpressure;
 mod bad_data;
 mod by_hand;
@@ -22,7 +23,6 @@ mod fail_over;
 mod fake_tables;
 mod flood;
 mod flow;
-mod front;
 mod kafka_commits;
 mod kafka_drain;
 mod kafka_group;
@@ -42,6 +42,7 @@ mod positions;
 mod quiet_tail;
 mod rebalance;
 mod refused_rows;
+mod secure;
 mod start;
 mod stop;
 mod stopwatch;

@@ -93,6 +93,8 @@ pub(crate) struct Scenario {
     pub(crate) server_url: String,
     /// Where instances find Kafka; a proxy may stand there.
     pub(crate) brokers: String,
+    /// More keys of `clickhouse`, each after a comma.
+    pub(crate) clickhouse_more: String,
     /// Instances begin at the end of what has no commit, not at its beginning.
     pub(crate) from_latest: bool,
     /// More of `bridge.yaml`: whole top-level sections.
@@ -107,6 +109,7 @@ impl Scenario {
             clickhouse_url: clickhouse_url.to_owned(),
             server_url: clickhouse_url.to_owned(),
             brokers: kafka().bootstrap(),
+            clickhouse_more: String::new(),
             from_latest: false,
             sections: Vec::new(),
         }
@@ -151,11 +154,14 @@ impl Scenario {
         let mut text = format!(
             "instance: {{ id: {name}-{number}, number: {number} }}\n\
              nats: {{ enabled: false }}\n\
-             clickhouse: {{ urls: [\"{url}\"], database: {database} }}\n\
-             http: {{ listen: \"127.0.0.1:{port}\", token: \"{TOKEN}\" }}\n",
+             clickhouse: {{ urls: [\"{url}\"], database: {database}{more} }}
+\
+             http: {{ listen: \"127.0.0.1:{port}\", token: \"{TOKEN}\" }}
+",
             name = self.name,
             url = self.clickhouse_url,
             database = self.database(),
+            more = self.clickhouse_more,
         );
         let reset = if self.from_latest { "latest" } else { "earliest" };
         let mut kafka = format!(

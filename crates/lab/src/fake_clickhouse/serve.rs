@@ -48,7 +48,8 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     let _broken = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
-async fn received(incoming: hyper::Request<Incoming>) -> io::Result<Request> {
+/// A request with its whole body.
+pub(crate) async fn received(incoming: hyper::Request<Incoming>) -> io::Result<Request> {
     let (parts, body) = incoming.into_parts();
     // A body that is cut short inserts nothing, as with the real server.
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
@@ -68,12 +69,12 @@ async fn received(incoming: hyper::Request<Incoming>) -> io::Result<Request> {
     })
 }
 
-async fn answered(mut answer: Answer) -> io::Result<Response<Pieces>> {
+/// The answer as it goes over the wire, when its time has come.
+pub(crate) async fn answered(mut answer: Answer) -> io::Result<Response<Pieces>> {
     while let Answer::After(delay, later) = answer {
         tokio::time::sleep(delay).await;
         answer = *later;
     }
-    let whole = |text: String| Pieces { left: VecDeque::from([Bytes::from(text)]), breaks: false };
     match answer {
         Answer::Ok => Ok(respond(200, None, whole(String::new()))),
         Answer::Text(text) => Ok(respond(200, None, whole(text))),
@@ -94,7 +95,12 @@ async fn answered(mut answer: Answer) -> io::Result<Response<Pieces>> {
     }
 }
 
-fn respond(status: u16, code: Option<i32>, body: Pieces) -> Response<Pieces> {
+/// A body that does not break off.
+pub(crate) fn whole(text: impl Into<Bytes>) -> Pieces {
+    Pieces { left: VecDeque::from([text.into()]), breaks: false }
+}
+
+pub(crate) fn respond(status: u16, code: Option<i32>, body: Pieces) -> Response<Pieces> {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
     if let Some(code) = code {
@@ -104,7 +110,7 @@ fn respond(status: u16, code: Option<i32>, body: Pieces) -> Response<Pieces> {
 }
 
 /// A body in pieces that may break off.
-struct Pieces {
+pub(crate) struct Pieces {
     left: VecDeque<Bytes>,
     breaks: bool,
 }

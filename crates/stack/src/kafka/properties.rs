@@ -7,23 +7,25 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use super::Way;
+
 #[derive(Debug, Clone)]
 pub(super) struct Listeners {
     pub(super) client: u16,
     pub(super) controller: u16,
-    /// Where the broker listens for a proxy, and the port of the proxy that its clients see.
-    pub(super) proxied: Option<(u16, u16)>,
+    pub(super) ways: Vec<Way>,
 }
 
 /// The whole file; `own` wins over what stands here.
 pub(super) fn text(listeners: &Listeners, data: &Path, own: &[(String, String)]) -> String {
-    let Listeners { client, controller, proxied } = listeners;
-    let (behind, seen) = match proxied {
-        Some((port, seen)) => {
-            (format!(",PROXIED://127.0.0.1:{port}"), format!(",PROXIED://127.0.0.1:{seen}"))
-        }
-        None => (String::new(), String::new()),
-    };
+    let Listeners { client, controller, ways } = listeners;
+    // A listener of its own each, so that the broker knows by which way a client came.
+    let (mut behind, mut seen, mut map) = (String::new(), String::new(), String::new());
+    for (index, way) in ways.iter().enumerate() {
+        behind += &format!(",WAY{index}://127.0.0.1:{}", way.behind);
+        seen += &format!(",WAY{index}://127.0.0.1:{}", way.seen);
+        map += &format!(",WAY{index}:{}", way.protocol);
+    }
 
     let mut lines = BTreeMap::new();
     let mut set = |key: &str, value: &str| lines.insert(key.to_owned(), value.to_owned());
@@ -38,7 +40,7 @@ pub(super) fn text(listeners: &Listeners, data: &Path, own: &[(String, String)])
     set("advertised.listeners", &format!("PLAINTEXT://127.0.0.1:{client}{seen}"));
     set(
         "listener.security.protocol.map",
-        "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT",
+        &format!("CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT{map}"),
     );
     set("inter.broker.listener.name", "PLAINTEXT");
     set("log.dirs", &data.display().to_string());
@@ -119,12 +121,21 @@ mod tests {
     }
 
     #[test]
-    fn own_properties_win_and_a_proxy_has_a_listener_of_its_own() {
-        let listeners = Listeners { client: 1, controller: 2, proxied: Some((3, 4)) };
+    fn own_properties_win_and_every_way_has_a_listener_of_its_own() {
+        let ways = vec![
+            Way { behind: 3, seen: 4, protocol: "PLAINTEXT" },
+            Way { behind: 5, seen: 6, protocol: "SASL_SSL" },
+        ];
+        let listeners = Listeners { client: 1, controller: 2, ways };
         let own = [("num.partitions".to_owned(), "3".to_owned())];
         let text = text(&listeners, Path::new("/d"), &own);
         assert!(text.contains("\nnum.partitions=3\n") && !text.contains("num.partitions=6"));
-        assert!(text.contains("PROXIED://127.0.0.1:3\n"), "{text}");
-        assert!(text.contains("PROXIED://127.0.0.1:4\n"), "{text}");
+        for line in [
+            "\nadvertised.listeners=PLAINTEXT://127.0.0.1:1,WAY0://127.0.0.1:4,WAY1://127.0.0.1:6\n",
+            "WAY0://127.0.0.1:3,WAY1://127.0.0.1:5\n",
+            ",WAY0:PLAINTEXT,WAY1:SASL_SSL\n",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
     }
 }
