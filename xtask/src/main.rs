@@ -11,6 +11,7 @@ mod test;
 mod bench;
 mod chaos;
 mod demo;
+mod fuzz;
 #[cfg(test)]
 mod grafana;
 mod sim;
@@ -44,6 +45,8 @@ enum Command {
     Sim(sim::Arguments),
     /// Three instances under load, a random fault every few seconds, and the verdict
     Chaos(chaos::Arguments),
+    /// Mutated inputs for everything that reads what others wrote
+    Fuzz(fuzz::Arguments),
     /// What continuous integration runs: check, then test
     Ci,
 }
@@ -70,6 +73,7 @@ fn run(command: &Command) -> Result<bool> {
         Command::Profile(arguments) => bench::profile::run(arguments).map(|()| true),
         Command::Sim(arguments) => sim::run(arguments),
         Command::Chaos(arguments) => chaos::run(arguments),
+        Command::Fuzz(arguments) => fuzz::run(arguments),
         Command::Ci => {
             let checked = check::run()?;
             let tested = test::run(&test::Arguments::default())?;

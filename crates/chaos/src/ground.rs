@@ -10,7 +10,7 @@ use data_bridge_lab::fake_clickhouse::{Answer, Request};
 use data_bridge_lab::front::{Front, Reaction};
 use data_bridge_lab::plan::Kind;
 use data_bridge_lab::proxy::Proxy;
-use data_bridge_stack::bridge::{Bridge, BridgeOptions, program};
+use data_bridge_stack::bridge::{Bridge, BridgeOptions, Status, program};
 use data_bridge_stack::clickhouse::{ClickHouse, ClickHouseOptions};
 use data_bridge_stack::kafka::{Kafka, KafkaOptions, Way};
 use data_bridge_stack::port;
@@ -158,7 +158,7 @@ impl Ground {
                 return Ok(());
             }
             if began.elapsed() > PATIENCE {
-                let lines: Vec<_> = seen.iter().map(|one| one.line()).collect();
+                let lines: Vec<_> = seen.iter().map(Status::line).collect();
                 bail!("not ready after {PATIENCE:?}:\n{}", lines.join("\n"));
             }
             pause(PACE);

@@ -17,6 +17,9 @@ mod sessions;
 mod statement;
 mod work;
 
+#[cfg(test)]
+mod fuzz;
+
 pub use engine::EngineError;
 pub use library::{LibraryError, find_library};
 pub use options::{LIMITS, Options};

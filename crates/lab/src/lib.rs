@@ -59,6 +59,7 @@ pub mod kafka;
 mod layout;
 pub mod metrics;
 pub mod model;
+pub mod mutate;
 pub mod plan;
 pub mod process;
 pub mod proxy;

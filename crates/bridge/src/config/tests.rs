@@ -8,6 +8,7 @@ use super::keys::{Fallback, KEYS};
 use super::kind::Kind;
 use super::*;
 
+mod fuzz;
 mod legacy;
 mod mistakes;
 mod precedence;

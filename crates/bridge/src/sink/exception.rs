@@ -2,6 +2,9 @@
 
 use data_bridge_core::verdict::Failure;
 
+#[cfg(test)]
+mod fuzz;
+
 /// Reads `Code: 60. DB::Exception: Table market.ticks does not exist. (UNKNOWN_TABLE)`.
 ///
 /// `code` is the value of `X-ClickHouse-Exception-Code` where the answer had one; it is the

@@ -29,10 +29,10 @@ pub(crate) struct Authority {
 /// A certificate and its key.
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
-    pub(crate) cert_file: PathBuf,
-    pub(crate) key_file: PathBuf,
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
     /// Key, certificate and authority in one file, as Kafka wants them.
-    pub(crate) store_file: PathBuf,
+    pub(crate) store: PathBuf,
 }
 
 impl Authority {
@@ -58,16 +58,13 @@ impl Authority {
         let key = KeyPair::generate().expect("a key can be made");
         let certificate = params.signed_by(&key, &self.issuer).expect("the parameters are sound");
         let path = |end: &str| self.folder.join(format!("{name}.{end}"));
-        let identity = Identity {
-            cert_file: path("crt"),
-            key_file: path("key"),
-            store_file: path("store.pem"),
-        };
+        let identity =
+            Identity { certificate: path("crt"), key: path("key"), store: path("store.pem") };
         let authority = fs::read_to_string(&self.ca_file).expect("it was written before");
         let store = format!("{}{}{authority}", key.serialize_pem(), certificate.pem());
-        fs::write(&identity.cert_file, certificate.pem()).expect("the folder is ours");
-        fs::write(&identity.key_file, key.serialize_pem()).expect("the folder is ours");
-        fs::write(&identity.store_file, store).expect("the folder is ours");
+        fs::write(&identity.certificate, certificate.pem()).expect("the folder is ours");
+        fs::write(&identity.key, key.serialize_pem()).expect("the folder is ours");
+        fs::write(&identity.store, store).expect("the folder is ours");
         identity
     }
 }
@@ -100,8 +97,9 @@ impl Door {
                 config.with_client_cert_verifier(verifier.build().expect("it has a root"))
             }
         };
-        let chain = vec![CertificateDer::from_pem_file(&identity.cert_file).expect("our own file")];
-        let key = PrivateKeyDer::from_pem_file(&identity.key_file).expect("our own file");
+        let chain =
+            vec![CertificateDer::from_pem_file(&identity.certificate).expect("our own file")];
+        let key = PrivateKeyDer::from_pem_file(&identity.key).expect("our own file");
         let config = config.with_single_cert(chain, key).expect("the key fits");
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port is free");

@@ -43,7 +43,7 @@ fn secure() -> &'static Secure {
             Way { behind: port, seen: port, protocol }
         };
         let (sasl, mutual) = (way("SASL_SSL"), way("SSL"));
-        let store = server.store_file.display().to_string();
+        let store = server.store.display().to_string();
         let trust = authority.ca_file.display().to_string();
         let login = "org.apache.kafka.common.security.scram.ScramLoginModule required;";
         let properties = [
@@ -167,8 +167,8 @@ fn rows_flow_through_kafka_with_certificates_on_both_sides() {
     let path = |path: &PathBuf| path.display().to_string();
     let (ca, certificate, key) = (
         path(&secure.authority.ca_file),
-        path(&secure.client.cert_file),
-        path(&secure.client.key_file),
+        path(&secure.client.certificate),
+        path(&secure.client.key),
     );
     let properties = [
         ("security.protocol", "SSL"),
@@ -216,8 +216,8 @@ fn rows_flow_into_clickhouse_over_tls_with_certificates_on_both_sides() {
     scenario.clickhouse_more = format!(
         ", tls: {{ ca_file: \"{}\", cert_file: \"{}\", key_file: \"{}\" }}",
         authority.ca_file.display(),
-        client.cert_file.display(),
-        client.key_file.display()
+        client.certificate.display(),
+        client.key.display()
     );
     scenario.init();
     let generator = Generator::try_new(scenario.plan(914, MESSAGES)).unwrap();

@@ -1,7 +1,5 @@
 //! The short form of chaos, and what the program says to wrong usage.
 
-#![expect(clippy::unwrap_used, reason = "a test says what broke by breaking")]
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

@@ -13,6 +13,8 @@ const NONE: u8 = 0x02;
 const HEADER: usize = 9;
 /// `DBMS_MAX_COMPRESSED_SIZE` of ClickHouse; a larger size is garbage.
 const LARGEST: usize = 0x4000_0000;
+/// A byte of LZ4 stands for so many raw ones at most.
+const DENSEST: usize = 255;
 /// Raw bytes per block of an answer, as ClickHouse's `DBMS_DEFAULT_BUFFER_SIZE`.
 pub(crate) const RAW: usize = 1 << 20;
 
@@ -43,7 +45,9 @@ impl<R: Read> BlockReader<R> {
             u32::from_le_bytes(head[at..at + 4].try_into().expect("four bytes")) as usize
         };
         let (packed, raw) = (size(17), size(21));
-        if !(HEADER..=LARGEST).contains(&packed) || raw > LARGEST {
+        // Room is made for what a block says of itself, before it is unpacked.
+        let most = if head[16] == LZ4 { packed * DENSEST } else { LARGEST };
+        if !(HEADER..=LARGEST).contains(&packed) || raw > LARGEST.min(most) {
             return Err(broken(271, "CANNOT_DECOMPRESS", "sizes of a compressed block are absurd"));
         }
         self.packed.clear();

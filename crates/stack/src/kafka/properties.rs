@@ -20,12 +20,12 @@ pub(super) struct Listeners {
 pub(super) fn text(listeners: &Listeners, data: &Path, own: &[(String, String)]) -> String {
     let Listeners { client, controller, ways } = listeners;
     // A listener of its own each, so that the broker knows by which way a client came.
-    let (mut behind, mut seen, mut map) = (String::new(), String::new(), String::new());
-    for (index, way) in ways.iter().enumerate() {
-        behind += &format!(",WAY{index}://127.0.0.1:{}", way.behind);
-        seen += &format!(",WAY{index}://127.0.0.1:{}", way.seen);
-        map += &format!(",WAY{index}:{}", way.protocol);
-    }
+    let each = |line: &dyn Fn(usize, &Way) -> String| {
+        ways.iter().enumerate().map(|(index, way)| line(index, way)).collect::<String>()
+    };
+    let behind = each(&|index, way| format!(",WAY{index}://127.0.0.1:{}", way.behind));
+    let seen = each(&|index, way| format!(",WAY{index}://127.0.0.1:{}", way.seen));
+    let map = each(&|index, way| format!(",WAY{index}:{}", way.protocol));
 
     let mut lines = BTreeMap::new();
     let mut set = |key: &str, value: &str| lines.insert(key.to_owned(), value.to_owned());
