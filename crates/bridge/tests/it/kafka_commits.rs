@@ -6,6 +6,7 @@ use data_bridge::config::{OffsetReset, Secret};
 use data_bridge::source::kafka::{Event, KafkaSource};
 use data_bridge_core::units::{LaneId, Position};
 use data_bridge_lab::proxy::{Fault, Proxy};
+use data_bridge_stack::kafka::Way;
 use data_bridge_stack::port;
 
 use crate::kafka_member::no_rows;
@@ -33,10 +34,11 @@ fn answers(source: &mut KafkaSource, wait: Duration, most: usize) -> Vec<(Durati
 /// the late answer to the first is no second one.
 #[test]
 fn a_commit_that_is_never_answered_is_given_up_and_made_again() {
-    let seen = port::free().unwrap();
-    let broker = start_broker_behind("kafka-silent", None, Some(seen));
-    let behind = broker.behind_proxy().expect("it was asked for").parse().unwrap();
-    let proxy = wait_for(Proxy::start_at(seen, behind)).unwrap();
+    let behind = port::free().unwrap();
+    let proxy = wait_for(Proxy::start(([127, 0, 0, 1], behind).into())).unwrap();
+    let seen = proxy.address().port();
+    let way = Way { behind, seen, protocol: "PLAINTEXT" };
+    let broker = start_broker_behind("kafka-silent", None, Some(way));
     crate::kafka_topics::make_at(&broker.bootstrap(), "silent");
     let sends = Sends::to(&broker.bootstrap());
     sends.these("silent", 0, 0..10);

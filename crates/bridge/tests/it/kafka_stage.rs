@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use data_bridge::config::{Config, Environment, Secret};
-use data_bridge_stack::kafka::{Kafka, KafkaOptions};
+use data_bridge_stack::kafka::{Kafka, KafkaOptions, Way};
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
@@ -37,11 +37,11 @@ pub(crate) fn start_broker(name: &str, port: Option<u16>) -> Kafka {
     start_broker_behind(name, port, None)
 }
 
-/// A broker that its clients reach through a proxy on this port.
-pub(crate) fn start_broker_behind(name: &str, port: Option<u16>, proxy: Option<u16>) -> Kafka {
+/// A broker that its clients may reach by another way, too.
+pub(crate) fn start_broker_behind(name: &str, port: Option<u16>, way: Option<Way>) -> Kafka {
     let options = KafkaOptions {
         port,
-        proxy,
+        ways: way.into_iter().collect(),
         properties: vec![("group.min.session.timeout.ms".into(), "500".into())],
         ..KafkaOptions::default()
     };
