@@ -110,6 +110,7 @@ pub(super) fn execute(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     }
     audit.bar.finish_and_clear();
     audit.sums.untouched = plan.untouched as u64;
+    audit.sums.missing_topics = plan.missing;
     audit.conclude(began, config)
 }
 
@@ -153,6 +154,7 @@ struct Sums {
     gone: u64,
     repaired: u64,
     untouched: u64,
+    missing_topics: Vec<String>,
 }
 
 impl Audit<'_> {
@@ -222,6 +224,7 @@ impl Audit<'_> {
                 "missing": sums.missing, "differs": sums.differing, "repaired": sums.repaired,
                 "ranges_lost": sums.ranges_lost, "offsets_lost": sums.offsets_lost,
                 "offsets_not_retained": sums.gone, "partitions_never_read": sums.untouched,
+                "topics_missing": sums.missing_topics,
                 "seconds": seconds,
             }});
             writeln!(out, "{page}")?;
@@ -255,6 +258,9 @@ impl Audit<'_> {
                 out,
                 "not looked at: {partitions} of which the group {group} has read nothing"
             )?;
+        }
+        for topic in &sums.missing_topics {
+            writeln!(out, "not looked at: topic {topic}, which does not exist")?;
         }
         if sums.missing + sums.differing + sums.ranges_lost == 0 {
             return writeln!(out, "nothing is missing, nothing differs, nothing was lost");

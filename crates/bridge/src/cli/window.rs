@@ -56,6 +56,7 @@ impl WindowArgs {
         let reader = WindowReader::new(&config.kafka, &config.instance).map_err(Stop::from)?;
         let plan = plan(&reader, &window, reach).map_err(|error| match error {
             WindowError::Unknown { what, hint } => Stop::new(Exit::Usage, what, hint),
+            WindowError::Nothing { what, hint } => Stop::new(Exit::Failed, what, hint),
             WindowError::Source(error) => error.into(),
         })?;
         Ok(Opened { runtime, clickhouse, catalog, reader, plan })

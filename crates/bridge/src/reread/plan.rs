@@ -40,6 +40,8 @@ pub struct Plan {
     pub expired: Vec<LostRange>,
     /// Partitions of which the group has moved nothing.
     pub untouched: usize,
+    /// Topics that do not exist.
+    pub missing: Vec<String>,
 }
 
 /// Why there is no plan.
@@ -51,6 +53,14 @@ pub enum WindowError {
         /// What is wrong.
         what: String,
         /// What would be right.
+        hint: String,
+    },
+    /// There is nothing that could be read, which is no good news.
+    #[error("{what}")]
+    Nothing {
+        /// Why.
+        what: String,
+        /// What would help.
         hint: String,
     },
     /// The sources cannot be asked.
@@ -88,9 +98,13 @@ pub fn plan(reader: &WindowReader, window: &Window, reach: Reach) -> Result<Plan
             return Err(WindowError::Unknown { what, hint });
         }
     }
+    let nothing = standings.iter().all(|standing| standing.moved.is_none());
+    if reach == Reach::Moved && nothing {
+        return Err(nothing_moved(reader, &standings, wanted.len()));
+    }
     let from = offsets(reader, &standings, window.from)?;
     let to = offsets(reader, &standings, window.to)?;
-    let mut plan = Plan::default();
+    let mut plan = Plan { missing: missing(&wanted, &standings), ..Plan::default() };
     for ((standing, from), to) in standings.iter().zip(from).zip(to) {
         // A time before everything that is left reaches back over what is gone.
         let is_time = matches!(window.from, Some(Bound::Time(_)));
@@ -98,6 +112,23 @@ pub fn plan(reader: &WindowReader, window: &Window, reach: Reach) -> Result<Plan
         plan.add(standing, from, to, reach);
     }
     Ok(plan)
+}
+
+/// Another cluster or another group than meant must not look like good news.
+fn nothing_moved(reader: &WindowReader, standings: &[Standing], topics: usize) -> WindowError {
+    let group = reader.group();
+    let what = if standings.is_empty() {
+        format!("none of the {topics} topics exists")
+    } else {
+        format!("the group {group} has committed nothing of {} partitions", standings.len())
+    };
+    let hint = "kafka.brokers and kafka.group_id must be those of the instances".into();
+    WindowError::Nothing { what, hint }
+}
+
+fn missing(wanted: &[&str], standings: &[Standing]) -> Vec<String> {
+    let is_missing = |topic: &&&str| !standings.iter().any(|standing| standing.topic == **topic);
+    wanted.iter().filter(is_missing).map(|topic| (*topic).to_owned()).collect()
 }
 
 fn offsets(

@@ -15,7 +15,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::Value;
 
 use crate::by_hand::{Sender, drain, run_command};
-use crate::world::{PATIENCE, Scenario, clickhouse, kafka, produce, wait_for};
+use crate::world::{PATIENCE, Scenario, clickhouse, kafka, produce, until, wait_for};
 
 /// The findings and the summary that `audit --json` prints.
 fn audit(scenario: &Scenario, arguments: &[&str], code: i32) -> (Vec<Value>, Value) {
@@ -323,6 +323,16 @@ fn a_window_is_what_it_says_and_not_everything_that_has_no_row_is_missing() {
     delete(&scenario, "ticks", "1");
     let (_, summary) = window(&["--from", &format!("offset:{}", end + 4)], 0);
     assert_eq!((&summary["expired"], &summary["missing"]), (&6.into(), &0.into()), "{summary}");
+    refuses_another_shape(&scenario);
+}
+
+/// A comparison with a table of another shape would mislead.
+fn refuses_another_shape(scenario: &Scenario) {
+    let alter = "ALTER TABLE {}.dead_letters MODIFY COLUMN payload Int64";
+    scenario.query(&alter.replace("{}", &scenario.database())).expect("it can be altered");
+    let said = run_command(scenario, &["audit"]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.err.contains("dead_letters, column payload: has type Int64"), "{}", said.err);
 }
 
 /// Asks of the visible ticks, in the order of their times, with where each came from.
@@ -384,6 +394,16 @@ fn delete_records(topic: &str, before: u64) {
 fn an_audit_without_its_servers_says_which_is_away() {
     let mut scenario = Scenario::new("audit_away", &clickhouse().url());
     scenario.init();
+    // Nothing was ever moved: no good news, but a wrong group or cluster.
+    until(PATIENCE, "new topics to be known", || {
+        let said = run_command(&scenario, &["audit"]);
+        assert_eq!(said.code, Some(1), "{said:?}");
+        let is_said = said.err.contains("has committed nothing of 48 partitions");
+        if is_said { Ok(()) } else { Err(said.err) }
+    });
+    let said = run_command(&scenario, &["audit", "--topic", "nobodys"]);
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(said.err.contains("not among kafka.topics"), "{}", said.err);
     let nobody = format!("127.0.0.1:{}", port::free().expect("a port is free"));
     let url = std::mem::replace(&mut scenario.clickhouse_url, format!("http://{nobody}"));
     for command in

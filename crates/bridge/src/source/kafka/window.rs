@@ -79,6 +79,7 @@ pub struct WindowReader {
     client: Client,
     waker: Waker,
     brokers: String,
+    group: String,
     topics: Vec<String>,
     messages: Messages,
     span: Option<Span>,
@@ -98,6 +99,7 @@ impl WindowReader {
             client: Client::consumer(&properties, waker.clone())?,
             waker,
             brokers: config.brokers.clone(),
+            group: config.group_id.clone(),
             topics: config.topics.keys().cloned().collect(),
             messages: Messages::default(),
             span: None,
@@ -311,6 +313,12 @@ impl WindowReader {
             about: about.into(),
             reason: met.unwrap_or_else(|| trouble.text.clone()),
         }
+    }
+
+    /// The group whose commits count.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        &self.group
     }
 
     /// The configured topics.
