@@ -34,6 +34,7 @@ mod kafka_terms;
 mod kafka_topics;
 mod kill_loop;
 mod latest;
+mod letters_away;
 mod lost_answers;
 mod memory;
 mod own_route;
