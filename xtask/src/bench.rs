@@ -8,8 +8,12 @@ mod drain;
 mod engine;
 mod figures;
 mod ground;
+mod histogram;
+mod live;
+mod memory;
 mod meter;
 mod micro;
+mod picture;
 pub(crate) mod profile;
 mod sql;
 
@@ -26,7 +30,7 @@ const HELP: &str = "\
 Examples:
   cargo xtask bench                                     everybody drains the same topic
   cargo xtask bench --messages 1000000 --repeat 1 --only bridge
-  cargo xtask bench --json bench.json";
+  cargo xtask bench --json bench.json --picture docs/bench.svg";
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
@@ -42,6 +46,14 @@ enum What {
     Encode(micro::Micro),
     /// What a row costs the engine, by rows per insert and by settings
     Engine(engine::Arguments),
+    /// From produce to queryable, by rate
+    Latency(live::LatencyArguments),
+    /// What a message costs as instances and partitions grow
+    Scale(live::ScaleArguments),
+    /// How long partitions stand still when an instance goes
+    Failover(live::FailoverArguments),
+    /// A lag far larger than memory, against the limit
+    Memory(memory::Arguments),
 }
 
 /// `false` when there is no figure, because something did not come out right.
@@ -51,5 +63,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
         Some(What::Decode(micro)) => micro.run("decode"),
         Some(What::Encode(micro)) => micro.run("encode"),
         Some(What::Engine(arguments)) => engine::run(arguments).map(|()| true),
+        Some(What::Latency(arguments)) => live::latency(arguments).map(|()| true),
+        Some(What::Scale(arguments)) => live::scale(arguments).map(|()| true),
+        Some(What::Failover(arguments)) => live::failover(arguments).map(|()| true),
+        Some(What::Memory(arguments)) => memory::run(arguments).map(|()| true),
     }
 }

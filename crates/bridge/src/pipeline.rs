@@ -37,6 +37,11 @@ use crate::telemetry::metrics::Metrics;
 const FETCH_RECORDS: usize = 10_000;
 /// Longest wait for records: the batch call returns at its end, so this adds to the linger.
 const LONGEST_WAIT: Duration = Duration::from_millis(10);
+/// Time between two looks at what waits at the brokers, so that 200 partitions cost nothing.
+const BACKLOG_EVERY: Duration = Duration::from_millis(10);
+/// How long a full buffer is left to empty by itself before lanes are paused: a paused lane throws
+/// away what the client has fetched ahead, and the broker has to send it again. An insert takes less.
+const PAUSE_AFTER: Duration = Duration::from_millis(200);
 /// Longest time for leaving the group; then the broker finds out by the session time-out.
 const LEAVE_LIMIT: Duration = Duration::from_secs(3);
 /// Inserts that ended and were not looked at yet; the engine has at most four per table under way.
@@ -119,6 +124,9 @@ pub struct Pipeline {
     tally: Tally,
     /// Rows that are to be buried, once the outputs at hand are done.
     burials: VecDeque<Burial>,
+    backlog_looked_at: Option<Instant>,
+    /// Since when nothing is taken although the source was not told to pause.
+    held_since: Option<Instant>,
     revoke: Duration,
     grace: Duration,
     stopping: bool,
@@ -166,6 +174,8 @@ impl Pipeline {
             topics: config.kafka.topics.clone(),
             tally: Tally::default(),
             burials: VecDeque::new(),
+            backlog_looked_at: None,
+            held_since: None,
             revoke: config.kafka.revoke,
             grace: config.shutdown.grace,
             stopping: false,
@@ -189,6 +199,7 @@ impl Pipeline {
             if assigned > 0 {
                 info!(partitions = assigned, "partitions assigned");
             }
+            self.look_at_backlog();
             for event in events.drain(..) {
                 self.take_event(event);
             }
@@ -218,6 +229,9 @@ impl Pipeline {
 
     /// Records asked for at once: none that would not fit into the buffer.
     fn fetch_records(&self) -> usize {
+        if self.held_since.is_some() {
+            return 0;
+        }
         let left = usize::try_from(self.engine.rows_left()).unwrap_or(usize::MAX);
         // At least one: the source must be asked for what else happened, and a full buffer has
         // paused all lanes.
@@ -321,6 +335,14 @@ impl Pipeline {
         }
     }
 
+    /// Tells the engine what waits: with a backlog it lets batches grow.
+    fn look_at_backlog(&mut self) {
+        if self.backlog_looked_at.is_none_or(|then| then.elapsed() >= BACKLOG_EVERY) {
+            self.backlog_looked_at = Some(Instant::now());
+            self.tell(Input::Backlog { records: self.source.waiting() });
+        }
+    }
+
     fn look_at_gate(&mut self) {
         if self.gate_was.is_empty() {
             return;
@@ -341,6 +363,13 @@ impl Pipeline {
     }
 
     fn switch_lanes(&mut self) {
+        if self.lanes.are_about_to_pause() {
+            let since = *self.held_since.get_or_insert_with(Instant::now);
+            if since.elapsed() < PAUSE_AFTER {
+                return;
+            }
+        }
+        self.held_since = None;
         let switches = self.lanes.switches();
         if !switches.pause.is_empty() {
             self.source.pause(&switches.pause);

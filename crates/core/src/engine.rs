@@ -9,6 +9,7 @@ mod budget;
 mod close;
 mod event;
 mod flood;
+mod grow;
 mod hold;
 mod insert;
 mod isolate;
@@ -46,6 +47,8 @@ pub struct Engine {
     blocks: BTreeMap<BlockId, Held>,
     last_batch: u64,
     in_flight: usize,
+    /// Records that wait at the brokers.
+    backlog: u64,
     /// Lanes that were told to pause.
     paused: BTreeSet<LaneId>,
     pacing: Pacing,
@@ -74,6 +77,7 @@ impl Engine {
             blocks: BTreeMap::new(),
             last_batch: 0,
             in_flight: 0,
+            backlog: 0,
             paused: BTreeSet::new(),
             pacing: Pacing::default(),
             vigil: Vigil::default(),
@@ -169,11 +173,13 @@ impl Engine {
             Input::CommitFailed => self.commit_failed(),
             Input::Stop { deadline } => self.stop(deadline),
             Input::Accept { table } => self.accept(table, outputs),
+            Input::Backlog { records } => self.backlog = records,
             Input::Tick => {}
         }
         self.expire(outputs);
         self.keep(outputs);
-        self.send(outputs);
+        // What is sent takes memory, and a block that was growing may have no more room for it.
+        while self.send(outputs) {}
         self.pause_or_resume(outputs);
         self.commit(outputs);
         self.finish_closings(outputs);

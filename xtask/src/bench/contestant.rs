@@ -161,7 +161,7 @@ impl Work {
         };
         let (mut rows, mut inserts) = (0.0, 0.0);
         for instance in instances {
-            let page = data_bridge_stack::health::http_get(instance.port, "/metrics").ok()?;
+            let page = instance.metrics().ok()?;
             rows += total(&page, "data_bridge_inserted_rows_total");
             inserts += total(&page, "data_bridge_inserts_total");
         }
@@ -335,9 +335,7 @@ impl Limit {
         match self {
             Self::Consuming => {
                 let before = meter::look(broker)?;
-                let count = expected.messages.to_string();
-                let arguments = ["consume", "--topic", &expected.topic, "--messages", &count];
-                let page = ground.lab(&arguments, &[Reach::Kafka])?;
+                let page = ground.consume(expected)?;
                 Ok(Run {
                     messages,
                     seconds: figure(&page, "seconds")?,

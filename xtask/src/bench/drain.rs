@@ -37,6 +37,9 @@ pub(crate) struct Arguments {
     /// Write every figure there
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Draw it as SVG
+    #[arg(long, value_name = "FILE")]
+    picture: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -73,10 +76,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         }
     }
     show(&expected, &series);
+    let page = page(arguments, &expected, &series);
+    let write = |path: &PathBuf, text: &str| {
+        fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+    };
     if let Some(path) = &arguments.json {
-        let page = page(arguments, &expected, &series);
-        fs::write(path, format!("{page:#}\n"))
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        write(path, &format!("{page:#}\n"))?;
+    }
+    if let Some(path) = &arguments.picture {
+        write(path, &super::picture::svg(&page)?)?;
     }
     Ok(())
 }

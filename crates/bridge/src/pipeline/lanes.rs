@@ -77,6 +77,12 @@ impl Lanes {
         }
     }
 
+    /// Whether all lanes are wanted still and none was told.
+    pub(super) fn are_about_to_pause(&self) -> bool {
+        let held = |lane: &Lane| (lane.held_by_engine || lane.held_by_gate) && !lane.paused;
+        !self.lanes.is_empty() && self.lanes.values().all(held)
+    }
+
     /// Lanes whose state differs from what the source was told; from now on they are told.
     pub(super) fn switches(&mut self) -> Switches {
         let mut switches = Switches::default();

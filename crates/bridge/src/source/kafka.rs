@@ -136,7 +136,8 @@ impl KafkaSource {
         })
     }
 
-    /// Appends what happened, with at most `batch` records. Returns as soon as there is something,
+    /// Appends what happened, with at most `batch` records; with 0 whatever lies behind records waits,
+    /// a change of the assignment too. Returns as soon as there is something,
     /// somebody [wakes](Waker::wake) it, or `wait` is over. Must be called again within
     /// `kafka.max_poll_interval`, or the group takes the partitions away.
     pub fn fetch(&mut self, wait: Duration, batch: usize, events: &mut Vec<Event>) {
@@ -259,6 +260,19 @@ impl KafkaSource {
         self.lanes.get(lane).map(|lane| self.info(lane))
     }
 
+    /// Records behind those that were brought, as far as the last answers of the brokers say.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        let Some(client) = self.client.as_deref() else {
+            return 0;
+        };
+        let waits = |lane: &Lane| {
+            let (_, high) = client.watermarks(&lane.c_topic, lane.partition.number)?;
+            Some(high.cast_unsigned().saturating_sub(lane.next))
+        };
+        self.lanes.iter().filter(|lane| lane.is_open()).filter_map(waits).sum()
+    }
+
     /// The source as it is now; asks no broker.
     #[must_use]
     pub fn status(&self) -> SourceStatus {
@@ -305,7 +319,9 @@ impl KafkaSource {
         let Some(client) = self.client.clone().filter(|_| !self.is_dead) else {
             return;
         };
-        client.consume(&mut self.messages, batch);
+        if batch > 0 {
+            client.consume(&mut self.messages, batch);
+        }
         // Before the records: a lane that was revoked while they were collected takes none.
         for notice in client.take_notices() {
             self.take_notice(&client, notice, events);

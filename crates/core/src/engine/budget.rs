@@ -92,6 +92,11 @@ impl Budget {
         self.pressure
     }
 
+    /// Whether so much is held that lanes pause, or are about to.
+    pub(super) fn is_tight(&self) -> bool {
+        self.is_over(false, self.held, self.limit)
+    }
+
     /// Weighs what is held against the limits, with hysteresis.
     ///
     /// What a table in trouble holds would keep everyone waiting until it is mended. So the other

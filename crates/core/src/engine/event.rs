@@ -88,6 +88,12 @@ pub enum Input {
         /// The table of the route.
         table: TableId,
     },
+    /// So many records wait at the brokers for the lanes, as far as the source knows: with a backlog
+    /// batches grow, without one they stay small.
+    Backlog {
+        /// Records that were not brought yet.
+        records: u64,
+    },
     /// Time passed.
     Tick,
 }

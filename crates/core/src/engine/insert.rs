@@ -5,6 +5,7 @@
 use super::batch::{Batch, BlockId, Held, Progress};
 use super::budget::Usage;
 use super::flood::Outcome;
+use super::grow::grown;
 use super::limits::MAX_BATCH_ROWS;
 use super::shelf::{Open, Stack};
 use super::{Engine, Output, Phase, Return};
@@ -22,11 +23,13 @@ pub(super) struct Rank {
 }
 
 impl Engine {
-    /// Sends what is due and has room, then closes blocks that are full and must wait.
-    pub(super) fn send(&mut self, outputs: &mut Vec<Output>) {
+    /// Sends what is due and has room, then closes blocks that are full and must wait. Whether
+    /// something was sent.
+    pub(super) fn send(&mut self, outputs: &mut Vec<Output>) -> bool {
         if self.phase == Phase::Stopped {
-            return;
+            return false;
         }
+        let before = self.in_flight;
         let mut candidates = std::mem::take(&mut self.candidates);
         candidates.clear();
         let ranked = self.shelves.iter().filter_map(|(shelf, stack)| {
@@ -47,6 +50,7 @@ impl Engine {
         }
         self.candidates = candidates;
         self.close_full(outputs);
+        self.in_flight > before
     }
 
     /// Where a shelf stands in the queue; None when it has nothing that may be sent now.
@@ -68,7 +72,8 @@ impl Engine {
             (batch.due, &batch.claims, false)
         } else {
             let open = stack.open.as_ref()?;
-            let ripe = open.urgent || self.is_full(open) || open.due <= self.now;
+            let is_large = |open: &Open| self.is_full(open) || self.has_its_part(open);
+            let ripe = open.urgent || is_large(open) || (open.due <= self.now && !self.grows(open));
             if !ripe || table.paused.is_some() {
                 return None;
             }
@@ -96,7 +101,11 @@ impl Engine {
             };
         }
         let paused = self.tables.get(&shelf.table).is_some_and(|table| table.paused.is_some());
-        stack.open.as_ref().filter(|_| !paused).map(|open| open.due)
+        stack
+            .open
+            .as_ref()
+            .filter(|_| !paused)
+            .map(|open| if self.grows(open) { grown(open) } else { open.due })
     }
 
     fn is_full(&self, open: &Open) -> bool {
@@ -134,7 +143,8 @@ impl Engine {
 
     /// Closes open blocks that are full and could not be sent.
     fn close_full(&mut self, outputs: &mut Vec<Output>) {
-        let full = |stack: &Stack| stack.open.as_ref().is_some_and(|open| self.is_full(open));
+        let full = |open: &Open| self.is_full(open) || self.has_its_part(open);
+        let full = |stack: &Stack| stack.open.as_ref().is_some_and(full);
         let shelves: Vec<_> =
             self.shelves.iter().filter(|(_, stack)| full(stack)).map(|(shelf, _)| *shelf).collect();
         for shelf in shelves {

@@ -6,6 +6,7 @@ mod closing;
 mod commits;
 mod failures;
 mod floods;
+mod growing;
 mod isolation;
 mod streams;
 

@@ -110,6 +110,11 @@ impl World {
         instance.fetch.bytes += bytes + 2 * ROW_BYTES * rows;
         instance.largest_fetch = instance.largest_fetch.max(instance.fetch);
         self.tell(who, Input::Decoded { receipt, parts: Instance::parts(&parts) });
+        // What the source believes need not be so.
+        if self.rng.u8(..6) == 0 {
+            let records = *self.rng.choice(&[0, 0, 60_000, 10_000_000]).unwrap_or(&0);
+            self.tell(who, Input::Backlog { records });
+        }
     }
 
     pub(super) fn bury(&mut self, who: usize, batch: BatchId) {

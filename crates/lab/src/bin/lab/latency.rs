@@ -37,6 +37,9 @@ pub(crate) struct Arguments {
     seed: u64,
     #[arg(long, default_value_t = NonZeroU32::new(6).expect("6 is not 0"))]
     partitions: NonZeroU32,
+    /// Put before the topic's name
+    #[arg(long, default_value = "")]
+    prefix: String,
     /// Longest time between the beginnings of two polls
     #[arg(long, default_value_t = 10)]
     poll_ms: u64,
@@ -64,6 +67,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Value> {
         // Event times are about the times of producing: live rows, one partition of the table.
         events_from_ms: begin,
         events_to_ms: begin + i64::from(arguments.seconds) * 1_000,
+        topic_prefix: arguments.prefix.clone(),
         symbols: NonZeroU32::new(arguments.partitions.get() * 6).expect("not 0"),
         ..plan(Kind::Tick, messages, arguments.seed ^ begin.cast_unsigned(), arguments.partitions)
     })?;
@@ -163,6 +167,7 @@ async fn report(
         ))
         .await?;
     let mut latencies: Vec<f64> = Vec::new();
+    let mut longest: BTreeMap<&str, f64> = BTreeMap::new();
     let (mut of, mut at) = ("", 0);
     for line in rows.lines() {
         let mut parts = line.split('\t');
@@ -179,7 +184,10 @@ async fn report(
         let seen = polls.get(at).with_context(|| format!("{origin} {position} was never seen"))?;
         #[expect(clippy::cast_precision_loss, reason = "milliseconds of today")]
         if time >= from as f64 {
-            latencies.push((seen.at_ms - time).max(0.0));
+            let latency = (seen.at_ms - time).max(0.0);
+            latencies.push(latency);
+            let most = longest.entry(origin).or_default();
+            *most = most.max(latency);
         }
     }
     latencies.sort_unstable_by(f64::total_cmp);
@@ -206,6 +214,7 @@ async fn report(
         "p99_ms": at(0.99),
         "p999_ms": at(0.999),
         "max_ms": max,
+        "longest_ms": longest,
         "polls": polls.len(),
         "poll_ms": poll_ms,
     }))
