@@ -160,6 +160,7 @@ pub(super) const REFUSED: &[(&str, &str)] = &[
     ("max.poll.interval.ms", "use kafka.max_poll_interval_ms"),
     ("partition.assignment.strategy", "use kafka.assignor"),
     ("isolation.level", "the bridge reads committed records only (read_committed)"),
+    ("check.crcs", "the bridge checks them: a batch that was altered is not read"),
     ("bootstrap.servers", "use kafka.brokers"),
     ("metadata.broker.list", "use kafka.brokers"),
     ("queued.max.messages.kbytes", "backpressure.max_bytes bounds all that is fetched"),

@@ -384,3 +384,45 @@ fn a_batch_that_cannot_be_read_is_not_skipped() {
     });
     member.close();
 }
+
+/// A byte that changed on the broker's disk: the record is not handed out with another value.
+#[test]
+fn a_batch_that_was_altered_is_not_read() {
+    let topic = "altered";
+    make_topic(topic, 1);
+    let mut config = config(&[topic]);
+    config.kafka.auto_offset_reset = OffsetReset::Earliest;
+    // Not compressed: only the checksum can tell.
+    let producer: BaseProducer =
+        ClientConfig::new().set("bootstrap.servers", broker().bootstrap()).create().unwrap();
+    for number in 0..30 {
+        let value = format!("price 1.0{number:02}");
+        producer
+            .send(BaseRecord::<(), str>::to(topic).payload(&value))
+            .map_err(|(error, _)| error)
+            .unwrap();
+        producer.flush(PATIENCE).unwrap();
+    }
+    let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kafka-source/data/altered-0");
+    let log = log.join("00000000000000000000.log");
+    let bytes = std::fs::read(&log).unwrap();
+    let wanted = b"price 1.020";
+    let at = bytes.windows(wanted.len()).position(|bytes| bytes == wanted).unwrap();
+    let digit = u64::try_from(at + b"price ".len()).unwrap();
+    let file = OpenOptions::new().write(true).open(&log).unwrap();
+    file.write_all_at(b"7", digit).unwrap();
+
+    let board = Arc::new(Board::default());
+    let member = Member::join("a", &config, &board);
+    board.wait("it stops and says why, or reads on", |view| {
+        let is_stuck = view.status("a").lanes.iter().any(|lane| lane.error.is_some());
+        is_stuck || view.records.len() == 30
+    });
+    board.look(|view| assert!(!view.values(topic).contains("price 7.020"), "an altered price"));
+    file.write_all_at(b"1", digit).unwrap();
+    board.wait("it goes on when it is as it was", |view| {
+        view.offsets(topic, 0) == (0..30).collect::<Vec<_>>()
+    });
+    assert!(board.look(|view| view.values(topic).contains("price 1.020")));
+    member.close();
+}

@@ -72,6 +72,9 @@ pub(super) fn member(config: &Kafka, instance: &Instance, queue_budget: u64) -> 
     set("enable.auto.offset.store", "false");
     set("auto.offset.reset", "error");
     set("isolation.level", "read_committed");
+    // librdkafka does not by itself. A batch that was altered stops its partition instead of being
+    // written; no cost could be measured.
+    set("check.crcs", "true");
     set("allow.auto.create.topics", "false");
     // The batch call would take the offset of an end-of-partition event for that of a record, and
     // a pause would then skip the record that comes to lie there.
@@ -156,6 +159,7 @@ mod tests {
             "enable.auto.offset.store",
             "auto.offset.reset",
             "isolation.level",
+            "check.crcs",
             "enable.partition.eof",
         ] {
             let harm = Secret::new("harm");
@@ -168,6 +172,7 @@ mod tests {
         assert_eq!(value(&properties, "enable.auto.offset.store"), Some("false"));
         assert_eq!(value(&properties, "auto.offset.reset"), Some("error"));
         assert_eq!(value(&properties, "isolation.level"), Some("read_committed"));
+        assert_eq!(value(&properties, "check.crcs"), Some("true"));
         assert_eq!(value(&properties, "enable.partition.eof"), Some("false"));
         assert_eq!(value(&properties, "fetch.queue.backoff.ms"), Some("7"), "his to tune");
     }
