@@ -24,7 +24,7 @@ const AT_ONCE: usize = 3;
 /// The last moments are left alone, so that the last faults end under load.
 const QUIET_END: Duration = Duration::from_secs(5);
 /// Kinds of faults in [`draw`].
-const KINDS: usize = 20;
+const KINDS: usize = 21;
 
 /// Faults over `length`, one each `every` on average. Every kind comes once before one comes twice.
 pub(crate) fn of(seed: u64, length: Duration, every: Duration) -> Vec<Step> {
@@ -96,7 +96,7 @@ fn draw(kind: usize, chance: &mut fastrand::Rng) -> Fault {
             Fault::Refuse { code, done: chance.bool(), ms: short }
         }
         18 => Fault::SlowInserts { each_ms: chance.u64(200..5_000), ms: chance.u64(2_000..8_000) },
-        _ if chance.bool() => Fault::Guest { ms: chance.u64(2_000..8_000) },
+        19 => Fault::Guest { ms: chance.u64(2_000..8_000) },
         _ => Fault::RollingRestart,
     }
 }
