@@ -288,8 +288,8 @@ fn kafka_engine(
          assumeNotNull(coalesce(q.bid, b)) AS bid, assumeNotNull(coalesce(q.ask, a)) AS ask, \
          coalesce(q.volume, s) AS volume, coalesce(q.exchange, x) AS exchange, q.source AS source, \
          if(q.event_type != '', q.event_type, ev) AS event_type, \
-         xxh3(concat(toString(bid), ' ', toString(ask), ' ', toString(volume), ' ', \
-            toString(exchange), ' ', source, ' ', event_type)) AS event_id, \
+         xxh3(concat(toString(bid), ' ', toString(ask), ' ', ifNull(toString(volume), ''), \
+            ' ', ifNull(toString(exchange), ''), ' ', source, ' ', event_type)) AS event_id, \
          concat('kafka:', _topic, ':', toString(_partition)) AS origin, _offset AS origin_position, \
          bitShiftLeft(toUInt64(assumeNotNull(toUnixTimestamp64Milli(_timestamp_ms))), 22) \
             + bitAnd(_offset, 4194303) AS version FROM {name}.q"
