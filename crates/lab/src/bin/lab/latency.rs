@@ -104,6 +104,8 @@ async fn poll(
     let mut newest: BTreeMap<String, i64> = BTreeMap::new();
     let mut spent = Duration::ZERO;
     let mut ended: Option<Instant> = None;
+    // All rows are there: one more answer shows the last of them.
+    let mut complete = false;
     loop {
         let asked = Instant::now();
         // What is older than the newest visible row of every partition was seen before.
@@ -131,6 +133,9 @@ async fn poll(
         #[expect(clippy::cast_precision_loss, reason = "milliseconds of today")]
         let at_ms = offset_ms as f64 + clock.elapsed().as_secs_f64() * 1e3;
         seen.push(Seen { at_ms, positions });
+        if complete {
+            return Ok((seen, spent));
+        }
         if ended.is_none() && done.load(Ordering::Relaxed) {
             ended = Some(Instant::now());
         }
@@ -139,10 +144,8 @@ async fn poll(
                 "SELECT count() FROM {database}.ticks WHERE timestamp >= fromUnixTimestamp64Milli({begin})"
             );
             let rows: u64 = server.query(&query).await?.trim().parse()?;
-            if rows >= messages {
-                return Ok((seen, spent));
-            }
-            if ended.elapsed() > PATIENCE {
+            complete = rows >= messages;
+            if !complete && ended.elapsed() > PATIENCE {
                 bail!("{rows} of {messages} messages are visible {PATIENCE:?} after the last");
             }
         }
