@@ -7,6 +7,7 @@ pub mod completions;
 pub mod config;
 pub mod dlq;
 pub mod exit;
+pub mod hub;
 pub mod init;
 pub mod load;
 pub mod replay;
@@ -16,6 +17,7 @@ pub mod settings;
 pub mod window;
 
 mod screen;
+mod state_dir;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -62,6 +64,7 @@ enum Command {
     Audit(audit::Args),
     Replay(replay::Args),
     Dlq(dlq::Args),
+    Hub(hub::Args),
     #[command(name = "clickhouse")]
     ClickHouse(clickhouse::Args),
     Config(config::Args),
@@ -125,6 +128,10 @@ fn dispatch(command: &Command, environment: &Environment) -> anyhow::Result<Exit
             replay::execute(&args.settings.load_aloud(environment)?.config, args)
         }
         Command::Dlq(args) => dlq::execute(environment, args),
+        Command::Hub(args) => {
+            let loaded = args.settings.load_aloud(environment)?;
+            hub::execute(&loaded.config, environment, args)
+        }
         Command::ClickHouse(args) => clickhouse::execute(args),
         Command::Config(args) => config::execute(environment, args),
         Command::Completions(args) => completions::execute(args),

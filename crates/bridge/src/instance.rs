@@ -11,6 +11,7 @@ use tracing::{info, warn};
 
 use crate::admin::{self, Pages};
 use crate::config::Config;
+use crate::hub::{Pace, Reporter};
 use crate::pipeline::{Ended, Parts, Pipeline, StopSign};
 use crate::sink::clickhouse::ClickHouse;
 use crate::sink::tables;
@@ -62,6 +63,7 @@ pub fn run(config: &Config) -> anyhow::Result<Ended> {
         info!("nats is configured; this version reads from Kafka only");
     }
 
+    let reporter = Reporter::start(runtime.handle(), config, Arc::clone(&board), Pace::default());
     let stop = StopSign::default();
     watch_signals(&runtime, stop.clone()).context("cannot watch for signals")?;
     let clickhouse = ClickHouse::new(&config.clickhouse)?;
@@ -87,6 +89,9 @@ pub fn run(config: &Config) -> anyhow::Result<Ended> {
             Pipeline::new(config, limits, parts).run(&stop)
         }
     };
+    if let Some(reporter) = reporter {
+        runtime.block_on(reporter.stop());
+    }
     server.stop(&runtime);
     // Inserts that were given up must not hold the exit.
     runtime.shutdown_timeout(Duration::from_millis(200));

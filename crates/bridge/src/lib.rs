@@ -5,6 +5,7 @@ pub mod audit;
 pub mod checkup;
 pub mod cli;
 pub mod config;
+pub mod hub;
 pub mod instance;
 pub mod letters;
 pub mod pipeline;

@@ -132,7 +132,7 @@ const BRIDGE: &[Module] = &[
     ),
     module(
         "instance",
-        &["config", "telemetry", "source", "sink", "pipeline", "routes", "admin", "checkup"],
+        &["config", "telemetry", "source", "sink", "pipeline", "routes", "admin", "hub", "checkup"],
         "an instance starts and stops the parts, it does not know the command line",
     ),
     module(

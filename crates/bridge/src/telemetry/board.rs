@@ -80,7 +80,11 @@ impl Board {
     #[must_use]
     pub fn status(&self) -> Status {
         let status = self.status.read().unwrap_or_else(PoisonError::into_inner);
-        Status { uptime_seconds: self.began.elapsed().as_secs(), ..Status::clone(&status) }
+        Status {
+            uptime_seconds: self.began.elapsed().as_secs(),
+            rss_bytes: rss_bytes(),
+            ..Status::clone(&status)
+        }
     }
 }
 
@@ -125,6 +129,8 @@ pub struct Status {
     pub backpressure: bool,
     /// Milliseconds since something became durable; none before the first.
     pub last_durable_ms: Option<u64>,
+    /// Resident memory of the process, bytes.
+    pub rss_bytes: u64,
     /// Times the group changed this instance's partitions.
     pub rebalances: u64,
     /// The partitions this instance reads.
@@ -159,6 +165,14 @@ pub struct PartitionStatus {
     pub paused: bool,
 }
 
+/// Resident memory of this process; 0 where the system does not say.
+fn rss_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,6 +186,7 @@ mod tests {
         let status = board.status();
         assert!(status.ready);
         assert_eq!(status.ticks_saved, 3);
+        assert!(status.rss_bytes > 1 << 20, "{}", status.rss_bytes);
         assert_eq!(board.stuck_for(), None);
     }
 

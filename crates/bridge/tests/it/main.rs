@@ -24,6 +24,8 @@ mod fake_tables;
 mod flood;
 mod flow;
 mod kafka_commits;
+mod front;
+mod hub;
 mod kafka_drain;
 mod kafka_group;
 mod kafka_member;

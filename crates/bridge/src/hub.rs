@@ -1,0 +1,24 @@
+//! The Central Hub protocol, spoken and served: instances register and send heartbeats, the hub
+//! looks at each of them every second and shows the fleet as one.
+//!
+//! Neither side is needed for the data path. Instances are told apart by their `instance_id`.
+
+mod control;
+mod fleet;
+mod http;
+mod protocol;
+mod registry;
+mod reporter;
+mod serve;
+mod store;
+
+pub use control::{Ask, Command, Refusal};
+pub use fleet::{
+    Change, Fleet, Life, Member, Partition, Process, ProcessState, Supervised, Totals,
+};
+pub use http::{CallError, Client};
+pub use protocol::{Heartbeat, Registration};
+pub use registry::{Expected, Registry};
+pub use reporter::{Pace, Reporter};
+pub use serve::{Options, Shared, listen, serve};
+pub use store::StoreError;

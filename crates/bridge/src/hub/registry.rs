@@ -1,0 +1,349 @@
+//! Who is there: what instances said, and what was seen of them. No I/O, no clock.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::fleet::{Fleet, Life, Member, Partition, Totals};
+use super::protocol::{Heartbeat, Registration};
+
+/// Looks without an answer after which an instance is dead.
+const MISSES: u32 = 3;
+/// A service without a URL is judged by its heartbeats: three of them, each 30 s.
+const SILENCE_MS: i64 = 90_000;
+/// The dead are shown this long, so that somebody notices.
+const FORGET_AFTER_MS: i64 = 24 * 3_600_000;
+/// Rates are over this time.
+const RATE_MS: i64 = 5_000;
+/// More are refused: a hub that anyone can reach must not grow without end.
+const MOST_MEMBERS: usize = 2_000;
+
+/// Everyone that registered or is expected.
+#[derive(Debug, Default)]
+pub struct Registry {
+    members: BTreeMap<String, Entry>,
+    /// Counts what is worth saving.
+    changes: u64,
+}
+
+/// What is kept of one member over a restart.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Saved {
+    registration: Registration,
+    heartbeat_ms: i64,
+    heartbeats: u64,
+    left: bool,
+}
+
+/// A member that is expected to be there although it did not register.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// `instance.id`.
+    pub id: String,
+    /// `instance.number`.
+    pub number: u32,
+    /// Where it answers.
+    pub url: String,
+}
+
+#[derive(Debug)]
+struct Entry {
+    saved: Saved,
+    is_expected: bool,
+    misses: u32,
+    /// Why the last look failed.
+    trouble: String,
+    page: Option<Page>,
+    seen_ms: i64,
+    /// When it was first known here, seen or not.
+    known_ms: i64,
+    rates: VecDeque<(i64, u64)>,
+}
+
+/// What is read of an instance's `/api/status`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Page {
+    instance_id: String,
+    instance_number: u32,
+    version: String,
+    uptime_seconds: u64,
+    ready: bool,
+    reasons: Vec<String>,
+    ticks_saved: u64,
+    candles_saved_clickhouse: u64,
+    external_data_saved: u64,
+    other_rows_saved: u64,
+    dead_letters: u64,
+    buffered_rows: u64,
+    backpressure: bool,
+    rss_bytes: u64,
+    partitions: Vec<Partition>,
+}
+
+impl Page {
+    fn rows(&self) -> u64 {
+        self.ticks_saved
+            + self.candles_saved_clickhouse
+            + self.external_data_saved
+            + self.other_rows_saved
+            + self.dead_letters
+    }
+
+    fn lag(&self) -> u64 {
+        self.partitions.iter().map(|partition| partition.lag).sum()
+    }
+}
+
+impl Registry {
+    /// A registry as it was saved. What it knows has to be seen again.
+    pub(super) fn restored(saved: Vec<Saved>, now_ms: i64) -> Self {
+        let members = saved
+            .into_iter()
+            .filter_map(|saved| {
+                let id = saved.registration.id()?.to_owned();
+                Some((id, Entry::new(saved, now_ms)))
+            })
+            .collect();
+        Self { members, changes: 0 }
+    }
+
+    pub(super) fn saved(&self) -> Vec<Saved> {
+        self.members.values().map(|entry| entry.saved.clone()).collect()
+    }
+
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Takes a registration; `false` when it names nobody, or there is no room.
+    pub fn register(&mut self, registration: Registration, now_ms: i64) -> bool {
+        let Some(id) = registration.id().map(str::to_owned) else {
+            return false;
+        };
+        if self.members.len() >= MOST_MEMBERS && !self.members.contains_key(&id) {
+            return false;
+        }
+        self.changes += 1;
+        let entry = self.members.entry(id).or_insert_with(|| {
+            Entry::new(
+                Saved {
+                    registration: Registration::default(),
+                    heartbeat_ms: 0,
+                    heartbeats: 0,
+                    left: false,
+                },
+                now_ms,
+            )
+        });
+        entry.saved = Saved { registration, heartbeat_ms: now_ms, heartbeats: 0, left: false };
+        entry.misses = 0;
+        true
+    }
+
+    /// Takes a heartbeat; `false` when its sender is not registered.
+    pub fn heartbeat(&mut self, heartbeat: Heartbeat, now_ms: i64) -> bool {
+        let Some(entry) = heartbeat.id().and_then(|id| self.members.get_mut(id)) else {
+            return false;
+        };
+        // Expected and never registered: the registration is what tells who it is.
+        if entry.saved.heartbeat_ms == 0 {
+            return false;
+        }
+        self.changes += 1;
+        let saved = &mut entry.saved;
+        saved.heartbeat_ms = now_ms;
+        saved.heartbeats += 1;
+        saved.left = heartbeat.status == "stopping";
+        saved.registration.status = heartbeat.status;
+        saved.registration.metrics = heartbeat.metrics;
+        saved.registration.timestamp = heartbeat.timestamp;
+        if !heartbeat.url.is_empty() {
+            saved.registration.url = heartbeat.url;
+        }
+        true
+    }
+
+    /// Looks after these from now on, registered or not, and no longer after others that were
+    /// only expected.
+    pub fn expect(&mut self, expected: &[Expected], now_ms: i64) {
+        let is_named = |id: &str| expected.iter().any(|expected| expected.id == id);
+        let before = self.members.len();
+        self.members.retain(|id, entry| !entry.is_expected || is_named(id));
+        self.changes += u64::from(self.members.len() < before);
+        for Expected { id, number, url } in expected {
+            let entry = self.members.entry(id.clone()).or_insert_with(|| {
+                let registration = Registration {
+                    service_name: format!("data-bridge-{number}"),
+                    instance_id: id.clone(),
+                    instance_number: *number,
+                    ..Registration::default()
+                };
+                let saved = Saved { registration, heartbeat_ms: 0, heartbeats: 0, left: false };
+                Entry::new(saved, now_ms)
+            });
+            entry.is_expected = true;
+            entry.saved.registration.url.clone_from(url);
+        }
+    }
+
+    /// Whom to look at: id and URL.
+    pub(super) fn to_look_at(&self) -> Vec<(String, String)> {
+        let has_url = |(id, entry): (&String, &Entry)| {
+            let url = &entry.saved.registration.url;
+            let asked = !url.is_empty() && !entry.saved.left;
+            asked.then(|| (id.clone(), url.clone()))
+        };
+        self.members.iter().filter_map(has_url).collect()
+    }
+
+    /// Notes what a look at a member brought.
+    pub(super) fn seen(&mut self, id: &str, look: Result<Page, String>, now_ms: i64) {
+        let Some(entry) = self.members.get_mut(id) else {
+            return;
+        };
+        let look = look.and_then(|page| match page.instance_id.as_str() {
+            // A service of another kind says no id.
+            "" => Ok(page),
+            answers if answers == id => Ok(page),
+            other => Err(format!("another instance answers there: {other}")),
+        });
+        match look {
+            Ok(page) => {
+                entry.misses = 0;
+                entry.trouble.clear();
+                entry.seen_ms = now_ms;
+                let rows = page.rows();
+                if entry.rates.back().is_some_and(|(_, before)| *before > rows) {
+                    // It began anew.
+                    entry.rates.clear();
+                }
+                entry.rates.push_back((now_ms, rows));
+                while entry.rates.front().is_some_and(|(at, _)| now_ms - at > RATE_MS) {
+                    entry.rates.pop_front();
+                }
+                entry.page = Some(page);
+            }
+            Err(trouble) => {
+                entry.misses = entry.misses.saturating_add(1);
+                entry.trouble = trouble;
+            }
+        }
+    }
+
+    /// Forgets those that are dead or gone for a day.
+    pub(super) fn forget_the_old(&mut self, now_ms: i64) {
+        let before = self.members.len();
+        self.members.retain(|_, entry| {
+            let last = entry.seen_ms.max(entry.saved.heartbeat_ms).max(entry.known_ms);
+            entry.is_expected || now_ms - last < FORGET_AFTER_MS
+        });
+        self.changes += u64::from(self.members.len() < before);
+    }
+
+    /// The fleet as it is known now; the hub adds who it is.
+    #[must_use]
+    pub fn fleet(&self, now_ms: i64) -> Fleet {
+        let mut instances =
+            self.members.iter().map(|(id, entry)| entry.member(id, now_ms)).collect::<Vec<_>>();
+        instances.sort_by(|a, b| {
+            (a.instance_number, &a.instance_id).cmp(&(b.instance_number, &b.instance_id))
+        });
+        let mut totals = Totals::default();
+        for member in instances.iter().filter(|member| member.life == Life::Up) {
+            totals.up += 1;
+            totals.ready += usize::from(member.ready);
+            totals.partitions += member.partitions.len();
+            totals.lag += member.lag;
+            totals.rows_per_second += member.rows_per_second;
+            totals.rss_bytes += member.rss_bytes;
+        }
+        Fleet { at_ms: now_ms, totals, instances, ..Fleet::default() }
+    }
+}
+
+impl Entry {
+    fn new(saved: Saved, now_ms: i64) -> Self {
+        Self {
+            saved,
+            is_expected: false,
+            misses: 0,
+            trouble: String::new(),
+            page: None,
+            seen_ms: 0,
+            known_ms: now_ms,
+            rates: VecDeque::new(),
+        }
+    }
+
+    fn life(&self, now_ms: i64) -> Life {
+        let silent = now_ms - self.saved.heartbeat_ms.max(self.known_ms) > SILENCE_MS;
+        match () {
+            () if self.saved.left => Life::Left,
+            () if self.misses >= MISSES => Life::Dead,
+            () if self.page.is_some() => Life::Up,
+            () if !self.saved.registration.url.is_empty() => Life::Expected,
+            () if silent => Life::Dead,
+            () => Life::Up,
+        }
+    }
+
+    fn member(&self, id: &str, now_ms: i64) -> Member {
+        let life = self.life(now_ms);
+        let registration = &self.saved.registration;
+        let is_up = life == Life::Up;
+        let page = self.page.clone().unwrap_or_default();
+        let (lag, rows) = (page.lag(), page.rows());
+        let reasons = match life {
+            Life::Up => page.reasons,
+            Life::Dead if !self.trouble.is_empty() => vec![self.trouble.clone()],
+            Life::Dead => vec!["no heartbeat for 90 s".to_owned()],
+            Life::Expected => vec!["starting".to_owned()],
+            Life::Left => vec!["it said that it stops".to_owned()],
+        };
+        Member {
+            instance_id: id.to_owned(),
+            instance_number: registration.instance_number.max(page.instance_number),
+            service_name: registration.service_name.clone(),
+            url: registration.url.clone(),
+            version: if page.version.is_empty() {
+                registration.version.clone()
+            } else {
+                page.version
+            },
+            life,
+            ready: is_up && page.ready,
+            reasons,
+            uptime_seconds: page.uptime_seconds,
+            // What is not up reads nothing.
+            partitions: if is_up { page.partitions } else { Vec::new() },
+            lag: if is_up { lag } else { 0 },
+            rows,
+            rows_per_second: if is_up { self.rate() } else { 0.0 },
+            buffered_rows: page.buffered_rows,
+            backpressure: page.backpressure,
+            rss_bytes: if is_up { page.rss_bytes } else { 0 },
+            seen_ms: self.seen_ms,
+            heartbeat_ms: self.saved.heartbeat_ms,
+            heartbeats: self.saved.heartbeats,
+            metrics: match &registration.metrics {
+                Value::Null => Value::Object(serde_json::Map::new()),
+                metrics => metrics.clone(),
+            },
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    fn rate(&self) -> f64 {
+        match (self.rates.front(), self.rates.back()) {
+            (Some((from, before)), Some((to, now))) if to > from => {
+                (now - before) as f64 * 1000.0 / (to - from) as f64
+            }
+            _ => 0.0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
