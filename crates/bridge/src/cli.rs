@@ -7,17 +7,23 @@ pub mod completions;
 pub mod config;
 pub mod dlq;
 pub mod exit;
+pub mod fleet;
 pub mod hub;
 pub mod init;
 pub mod load;
 pub mod replay;
+pub mod rebalance;
 pub mod report;
 pub mod run;
+pub mod scale;
 pub mod settings;
 pub mod window;
 
 mod screen;
 mod state_dir;
+pub mod status;
+mod table;
+pub mod up;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -43,7 +49,8 @@ const OVERVIEW: &str = "\
 Examples:
   data-bridge init                     create tables and topics that are missing
   data-bridge check                    is everything there that an instance needs?
-  data-bridge run --config bridge.yaml
+  data-bridge run --config bridge.yaml   one instance
+  data-bridge up                       three of them, kept running
   data-bridge config show              what holds, and where each value comes from
   data-bridge audit                    is everything there that the log says must be?
   data-bridge dlq list                 what could not become a row, and why
@@ -64,6 +71,12 @@ enum Command {
     Audit(audit::Args),
     Replay(replay::Args),
     Dlq(dlq::Args),
+    Up(up::Args),
+    Scale(scale::ScaleArgs),
+    Status(status::Args),
+    Restart(scale::RestartArgs),
+    Rebalance(rebalance::Args),
+    Down(scale::DownArgs),
     Hub(hub::Args),
     #[command(name = "clickhouse")]
     ClickHouse(clickhouse::Args),
@@ -128,6 +141,26 @@ fn dispatch(command: &Command, environment: &Environment) -> anyhow::Result<Exit
             replay::execute(&args.settings.load_aloud(environment)?.config, args)
         }
         Command::Dlq(args) => dlq::execute(environment, args),
+        Command::Up(args) => {
+            let loaded = args.settings.load_aloud(environment)?;
+            up::execute(&loaded.config, environment, args)
+        }
+        Command::Scale(args) => {
+            scale::scale(&args.which.settings.load(environment)?.config, environment, args)
+        }
+        Command::Status(args) => {
+            status::execute(&args.which.settings.load(environment)?.config, environment, args)
+        }
+        Command::Restart(args) => {
+            scale::restart(&args.which.settings.load(environment)?.config, environment, args)
+        }
+        Command::Rebalance(args) => {
+            let loaded = args.which.settings.load_aloud(environment)?;
+            rebalance::execute(&loaded.config, environment, args)
+        }
+        Command::Down(args) => {
+            scale::down(&args.which.settings.load(environment)?.config, environment, args)
+        }
         Command::Hub(args) => {
             let loaded = args.settings.load_aloud(environment)?;
             hub::execute(&loaded.config, environment, args)

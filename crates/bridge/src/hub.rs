@@ -22,3 +22,4 @@ pub use registry::{Expected, Registry};
 pub use reporter::{Pace, Reporter};
 pub use serve::{Options, Shared, listen, serve};
 pub use store::StoreError;
+pub(crate) use store::{read as read_state, write as write_state};

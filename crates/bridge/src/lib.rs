@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod audit;
+pub mod autoscale;
 pub mod checkup;
 pub mod cli;
 pub mod config;
@@ -13,4 +14,5 @@ pub mod reread;
 pub mod routes;
 pub mod sink;
 pub mod source;
+pub mod supervisor;
 pub mod telemetry;

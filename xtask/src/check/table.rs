@@ -135,9 +135,10 @@ const BRIDGE: &[Module] = &[
         &["config", "telemetry", "source", "sink", "pipeline", "routes", "admin", "hub", "checkup"],
         "an instance starts and stops the parts, it does not know the command line",
     ),
+    module("autoscale", &["config"], "the policy is a pure function of what was seen"),
     module(
         "supervisor",
-        &["config", "telemetry", "hub"],
+        &["config", "telemetry", "hub", "autoscale"],
         "a supervisor watches processes: never pipeline, source or sink",
     ),
     module(
@@ -154,6 +155,7 @@ const BRIDGE: &[Module] = &[
             "letters",
             "admin",
             "hub",
+            "autoscale",
             "checkup",
             "instance",
             "supervisor",

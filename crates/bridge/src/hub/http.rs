@@ -95,6 +95,11 @@ impl Client {
         self.call(request, limit).await
     }
 
+    /// Whether something answers there with 2xx.
+    pub async fn answers(&self, url: &str, limit: Duration) -> bool {
+        self.call(self.http.get(url), limit).await.is_ok()
+    }
+
     async fn call(
         &self,
         request: reqwest::RequestBuilder,

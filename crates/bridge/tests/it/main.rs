@@ -22,6 +22,7 @@ mod dlq;
 mod fail_over;
 mod fake_tables;
 mod flood;
+mod fleet;
 mod flow;
 mod kafka_commits;
 mod front;
