@@ -4,8 +4,12 @@
 //! Neither side is needed for the data path. Instances are told apart by their `instance_id`.
 
 mod control;
+mod events;
 mod fleet;
+mod history;
 mod http;
+mod judge;
+mod page;
 mod protocol;
 mod registry;
 mod reporter;
@@ -13,8 +17,9 @@ mod serve;
 mod store;
 
 pub use control::{Ask, Command, Refusal};
+pub use events::{Event, Weight};
 pub use fleet::{
-    Change, Fleet, Life, Member, Partition, Process, ProcessState, Supervised, Totals,
+    Change, Fleet, Life, Member, Partition, Process, ProcessState, Supervised, Totals, Verdict,
 };
 pub use http::{CallError, Client};
 pub use protocol::{Heartbeat, Registration};

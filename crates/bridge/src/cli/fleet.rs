@@ -19,7 +19,7 @@ pub struct Which {
     #[command(flatten)]
     pub(super) settings: Settings,
 
-    /// The fleet's state folder [default: `$XDG_STATE_HOME/data-bridge/<kafka.group_id>`]
+    /// The fleet's state folder, by default `$XDG_STATE_HOME/data-bridge/<kafka.group_id>`
     #[arg(long, value_name = "FOLDER", conflicts_with = "hub")]
     pub(super) state_dir: Option<PathBuf>,
 

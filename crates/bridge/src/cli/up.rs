@@ -41,7 +41,7 @@ pub struct Args {
     auto: bool,
 
     /// Where the fleet's state and logs lie
-    /// [default: `$XDG_STATE_HOME/data-bridge/<kafka.group_id>`]
+    /// By default `$XDG_STATE_HOME/data-bridge/<kafka.group_id>`
     #[arg(long, value_name = "FOLDER")]
     state_dir: Option<PathBuf>,
 

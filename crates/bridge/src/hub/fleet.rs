@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::events::{Event, Weight};
+
 /// All that a hub knows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -19,6 +21,20 @@ pub struct Fleet {
     pub instances: Vec<Member>,
     /// What runs them, when it is a supervisor on the hub's machine.
     pub supervisor: Option<Supervised>,
+    /// How it all is.
+    pub verdict: Verdict,
+    /// What happened lately, oldest first.
+    pub events: Vec<Event>,
+}
+
+/// One sentence on the fleet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Verdict {
+    /// How much it matters.
+    pub weight: Weight,
+    /// For people; without control characters.
+    pub text: String,
 }
 
 /// Sums over the instances that are up.

@@ -23,8 +23,12 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use super::control::{Ask, Command};
+use super::events::Events;
 use super::fleet::{Fleet, Supervised};
+use super::history::History;
 use super::http::Client;
+use super::judge::judge;
+use super::page;
 use super::protocol::{Heartbeat, Registration};
 use super::registry::{Expected, Registry};
 use super::store::{self, StoreError};
@@ -63,12 +67,20 @@ pub struct Options {
     pub control: Option<(mpsc::Sender<Ask>, Secret)>,
 }
 
+/// What was seen before.
+#[derive(Debug, Default)]
+struct Past {
+    events: Events,
+    history: History,
+}
+
 /// What the hub knows, shared with a supervisor of the same process.
 #[derive(Debug)]
 pub struct Shared {
     group_id: String,
     registry: Mutex<Registry>,
     supervised: Mutex<Option<Supervised>>,
+    past: Mutex<Past>,
     latest: watch::Sender<Arc<Fleet>>,
 }
 
@@ -87,6 +99,7 @@ impl Shared {
             group_id: group_id.to_owned(),
             registry: Mutex::new(registry),
             supervised: Mutex::new(None),
+            past: Mutex::default(),
             latest: watch::Sender::new(Arc::new(Fleet::default())),
         }))
     }
@@ -105,12 +118,30 @@ impl Shared {
     #[must_use]
     pub fn fleet(&self) -> Fleet {
         let supervisor = self.supervised.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Fleet {
+        let fleet = Fleet {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             group_id: self.group_id.clone(),
             supervisor,
+            events: self.past().events.latest(),
             ..self.registry().fleet(now_ms())
+        };
+        Fleet { verdict: judge(&fleet), ..fleet }
+    }
+
+    /// Keeps what this look shows, and tells it to all who watch.
+    fn look_over(&self) {
+        let fleet = self.fleet();
+        {
+            let mut past = self.past();
+            past.events.see(&fleet);
+            past.history.see(&fleet);
         }
+        let events = self.past().events.latest();
+        self.latest.send_replace(Arc::new(Fleet { events, ..fleet }));
+    }
+
+    fn past(&self) -> MutexGuard<'_, Past> {
+        self.past.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn registry(&self) -> MutexGuard<'_, Registry> {
@@ -184,9 +215,11 @@ fn router(hub: Hub) -> Router {
         .route("/api/discovery/heartbeat", post(heartbeat))
         .route("/api/fleet", get(fleet))
         .route("/api/fleet/events", get(events))
+        .route("/api/fleet/history", get(history))
         .layer(middleware::from_fn_with_state(hub.clone(), check_token))
         .route("/api/fleet/control", post(control))
         .route("/healthz", get(async || "ok\n"))
+        .merge(page::routes())
         .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))
         .with_state(hub)
 }
@@ -250,6 +283,10 @@ async fn heartbeat(State(hub): State<Hub>, body: Bytes) -> Response {
 
 async fn fleet(State(hub): State<Hub>) -> Response {
     Json(hub.shared.fleet()).into_response()
+}
+
+async fn history(State(hub): State<Hub>) -> Response {
+    Json(hub.shared.past().history.points()).into_response()
 }
 
 /// The fleet after each round of looks, as server-sent events.
@@ -322,7 +359,7 @@ async fn look(shared: Arc<Shared>, client: Client, mut ended: watch::Receiver<bo
             }
         }
         shared.registry().forget_the_old(now_ms());
-        shared.latest.send_replace(Arc::new(shared.fleet()));
+        shared.look_over();
     }
 }
 

@@ -92,6 +92,8 @@ impl Fleet {
         let mut command = Command::new(binary());
         command.args(["up", "--config"]).arg(config).arg("--state-dir").arg(state);
         command.args(["--set", &format!("hub.listen=127.0.0.1:{port}")]).args(more);
+        // The page of the hub is read without one.
+        command.args(["--set", "http.token="]);
         command.env("NO_COLOR", "1");
         let log = state.join("up.log");
         let supervisor = Process::spawn("up", command, &log, Lifetime::WithStarter);

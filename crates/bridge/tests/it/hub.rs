@@ -21,13 +21,13 @@ use crate::world::{
 };
 
 /// A running `data-bridge hub`.
-struct Hub {
+pub(crate) struct Hub {
     process: Process,
-    port: u16,
+    pub(crate) port: u16,
 }
 
 impl Hub {
-    fn start(folder: &Path, port: u16) -> Self {
+    pub(crate) fn start(folder: &Path, port: u16) -> Self {
         let mut command = Command::new(binary());
         command
             .args(["hub", "--state-dir"])
@@ -48,7 +48,7 @@ impl Hub {
         self.process.log_tail()
     }
 
-    fn fleet(&self) -> Value {
+    pub(crate) fn fleet(&self) -> Value {
         let page = http_get(self.port, "/api/fleet").unwrap_or_default();
         serde_json::from_str(&page).unwrap_or_default()
     }

@@ -1,0 +1,96 @@
+// Looks at the dashboard as a person does: node dashboard.mjs HUB_URL PID_TO_KILL FOLDER_FOR_PICTURES
+// Ends with 0 when all holds; else the first thing that does not is the error.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { chromium } from "playwright-core";
+
+const [hub, pid, folder] = process.argv.slice(2);
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const HOSTILE = '<img src=x onerror="document.title=1">\u001b[31m';
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+});
+const complaints = [];
+
+async function open(options) {
+  const page = await browser.newPage(options);
+  page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
+  page.on("pageerror", (error) => complaints.push(String(error)));
+  page.on("request", (request) => assert.ok(request.url().startsWith(hub), `asks ${request.url()}`));
+  await page.goto(hub + "/");
+  await page.waitForFunction(() => document.querySelectorAll("#instances tbody tr").length >= 2);
+  return page;
+}
+
+async function accessible(page, name) {
+  const found = await page.evaluate(`${axe}; axe.run()`);
+  const problems = found.violations.map((one) => `${one.id}: ${one.nodes[0].html} ${one.nodes[0].failureSummary}`);
+  assert.deepEqual(problems, [], name);
+}
+
+const page = await open({ viewport: { width: 1280, height: 1000 }, colorScheme: "light" });
+const timing = await page.evaluate(() => performance.getEntriesByType("navigation")[0].loadEventEnd);
+console.log(`loaded after ${timing.toFixed(0)} ms`);
+
+// What is shown is what the interface says.
+await page.waitForFunction(() => document.querySelector("#verdict").className === "good");
+const fleet = await (await fetch(hub + "/api/fleet")).json();
+const rows = await page.$$eval("#instances tbody tr", (list) => list.map((row) => [
+  row.querySelector("th").firstChild.textContent, row.querySelector('[data-name="partitions"]').textContent]));
+assert.deepEqual(rows, fleet.instances.map((one) => [one.instance_id, String(one.partitions.length)]));
+const cells = await page.locator("#partitions .cell").count();
+assert.equal(cells, fleet.totals.partitions);
+assert.ok(cells > 0);
+await accessible(page, "light");
+await page.screenshot({ path: `${folder}/light.png`, fullPage: true });
+
+for (const [name, options] of [
+  ["dark", { viewport: { width: 1280, height: 1000 }, colorScheme: "dark" }],
+  ["phone", { viewport: { width: 390, height: 844 }, colorScheme: "light" }],
+]) {
+  const other = await open(options);
+  await accessible(other, name);
+  const width = await other.evaluate(() => document.documentElement.scrollWidth);
+  assert.ok(width <= options.viewport.width, `${name}: ${width} pixels wide`);
+  await other.screenshot({ path: `${folder}/${name}.png`, fullPage: true });
+  await other.close();
+}
+
+// The keyboard reaches what can be done, and a pause keeps the picture.
+await page.keyboard.press("Tab");
+assert.equal(await page.evaluate(() => document.activeElement.id), "pause");
+await page.keyboard.press("Enter");
+const stood = await page.textContent("#at");
+const told = await page.evaluate(() => new Promise((done) => setTimeout(() => done(document.querySelector("#at").textContent), 2500)));
+assert.equal(told, stood, "paused");
+await page.keyboard.press("Enter");
+await page.waitForFunction((before) => document.querySelector("#at").textContent !== before, stood);
+
+// Hostile names are text.
+const register = await fetch(hub + "/api/discovery/register", {
+  method: "POST", headers: { "content-type": "application/json" },
+  body: JSON.stringify({ service_name: "data-bridge-9", instance_id: HOSTILE, url: "http://127.0.0.1:1", status: "up", metrics: {} }),
+});
+assert.ok(register.ok, await register.text());
+await page.waitForFunction((text) => document.querySelector("#instances").textContent.includes(text), "<img src=x");
+assert.equal(await page.locator("#instances img").count(), 0);
+
+// A killed instance turns red.
+const id = fleet.instances[0].instance_id;
+const killed = Date.now();
+process.kill(Number(pid), "SIGKILL");
+await page.waitForFunction((wanted) => [...document.querySelectorAll("#instances tbody tr.bad th")]
+  .some((name) => name.firstChild.textContent === wanted), id, { polling: 50, timeout: 20000 });
+const red = Date.now() - killed;
+console.log(`red after ${red} ms`);
+// Three looks, one a second, and the way to the page.
+assert.ok(red < 3500, `red only after ${red} ms`);
+await page.waitForFunction((wanted) => document.querySelector("#events").textContent.includes(`${wanted} does not answer`), id);
+await page.screenshot({ path: `${folder}/killed.png`, fullPage: true });
+
+assert.deepEqual(complaints, []);
+await browser.close();
