@@ -6,3 +6,4 @@ pub mod tables;
 pub mod writers;
 
 mod exception;
+mod password;

@@ -2,6 +2,7 @@
 //! placeholders, then what is stronger than the file.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::environment::Environment;
@@ -18,6 +19,8 @@ pub(super) struct Collected {
     pub(super) given: BTreeMap<&'static str, Rc<Node>>,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<Problem>,
+    /// Files that hold a value and nothing else, by key.
+    pub(super) files: BTreeMap<&'static str, PathBuf>,
     /// Old names that were met: name, new name, value.
     renamed: Vec<(String, &'static str, Rc<Node>)>,
 }
@@ -46,6 +49,7 @@ impl Collected {
                 continue;
             };
             let node = Node::scalar(Origin::Environment(variable), text);
+            self.files.remove(key.path);
             self.given.insert(key.path, Rc::new(node));
         }
         if environment.get("CLICKHOUSE_URL").is_none() {
@@ -98,6 +102,7 @@ impl Collected {
                 ));
             }
             Some(key) => {
+                self.files.remove(key.path);
                 self.given.insert(key.path, Rc::new(Node::scalar(origin, text)));
             }
         }
@@ -122,6 +127,11 @@ impl Collected {
             let full = join(path, &entry.key);
             if let Some(key) = find(&full) {
                 let node = self.filled(&entry.value, &full, expansion);
+                if let Content::Scalar(text) = &entry.value.content
+                    && let Some(file) = expansion.file_of(text)
+                {
+                    self.files.insert(key.path, file);
+                }
                 self.given.insert(key.path, node);
             } else if is_group(&full) {
                 self.take_group(&entry.value, &full, expansion);

@@ -80,11 +80,16 @@ impl Expansion<'_> {
         }
     }
 
-    /// A file's text without the line break that editors put at its end.
+    /// The file that makes up the whole of a text, as `${file:PATH}` alone.
+    pub(super) fn file_of(&self, text: &str) -> Option<PathBuf> {
+        let path = text.strip_prefix("${file:")?.strip_suffix('}')?;
+        (!path.contains(['{', '}'])).then(|| self.folder.join(path))
+    }
+
     fn read(&self, path: &str) -> Result<String, Unfilled> {
         let full: PathBuf = self.folder.join(path);
-        match std::fs::read_to_string(&full) {
-            Ok(text) => Ok(text.trim_end_matches(['\n', '\r']).to_owned()),
+        match text_of(&full) {
+            Ok(text) => Ok(text),
             Err(error) => Err(Unfilled::new(
                 format!("cannot read {}: {error}", full.display()),
                 "${file:PATH} names a readable UTF-8 file; relative paths start at the \
@@ -92,6 +97,11 @@ impl Expansion<'_> {
             )),
         }
     }
+}
+
+/// A file's text without the line break that editors put at its end.
+pub(super) fn text_of(file: &Path) -> std::io::Result<String> {
+    Ok(std::fs::read_to_string(file)?.trim_end_matches(['\n', '\r']).to_owned())
 }
 
 /// Index of the `}` that closes a placeholder whose `${` has been passed; defaults may nest.

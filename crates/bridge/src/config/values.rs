@@ -22,6 +22,7 @@ const IN_RANGE: &str = "the key's range lies within its type: a test reads both 
 #[derive(Debug)]
 pub(super) struct Values {
     given: BTreeMap<&'static str, Rc<Node>>,
+    files: BTreeMap<&'static str, PathBuf>,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<Problem>,
     pub(super) settings: Vec<Setting>,
@@ -29,8 +30,8 @@ pub(super) struct Values {
 
 impl Values {
     pub(super) fn new(collected: Collected) -> Self {
-        let Collected { given, problems, warnings, .. } = collected;
-        Self { given, problems, warnings, settings: Vec::new() }
+        let Collected { given, problems, warnings, files, .. } = collected;
+        Self { given, files, problems, warnings, settings: Vec::new() }
     }
 
     /// Where a key's value comes from.
@@ -147,7 +148,13 @@ impl Values {
     }
 
     pub(super) fn secret(&mut self, path: &'static str) -> Secret {
-        self.required(path, |text| Ok(Secret::new(text)))
+        let file = self.files.get(path).cloned();
+        self.required(path, |text| {
+            Ok(match &file {
+                Some(file) => Secret::from_file(text, file.clone()),
+                None => Secret::new(text),
+            })
+        })
     }
 
     pub(super) fn file(&mut self, path: &'static str) -> Option<PathBuf> {

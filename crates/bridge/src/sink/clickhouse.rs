@@ -14,7 +14,8 @@ use data_bridge_core::verdict::Failure;
 use reqwest::header::{CONTENT_ENCODING, HeaderName};
 
 use super::exception::{failure_in, shorten, with_row};
-use crate::config::{self, Compression, Secret};
+use super::password::{Password, is_about_credentials};
+use crate::config::{self, Compression};
 
 /// How long a connection may take. A loopback or LAN connection takes milliseconds; a lost SYN is
 /// sent again after one and three seconds.
@@ -54,7 +55,7 @@ struct Inner {
     /// Index of the URL that answered last.
     current: AtomicUsize,
     user: String,
-    password: Secret,
+    password: Password,
     database: String,
     compression: Compression,
     insert_timeout: Duration,
@@ -88,7 +89,7 @@ impl ClickHouse {
                 urls: config.urls.clone(),
                 current: AtomicUsize::new(0),
                 user: config.user.clone(),
-                password: config.password.clone(),
+                password: Password::new(config.password.clone()),
                 database: config.database.clone(),
                 compression: config.compression,
                 insert_timeout: config.insert_timeout,
@@ -181,6 +182,7 @@ impl ClickHouse {
         limit: Duration,
     ) -> Result<String, Failure> {
         let url = self.url().to_owned();
+        let password = self.inner.password.current()?;
         let parameters = std::iter::once(("query", statement)).chain(settings.iter().copied());
         let mut request = self
             .inner
@@ -189,7 +191,7 @@ impl ClickHouse {
             .query(&parameters.collect::<Vec<_>>())
             .timeout(limit)
             .header("X-ClickHouse-User", &self.inner.user)
-            .header("X-ClickHouse-Key", self.inner.password.expose())
+            .header("X-ClickHouse-Key", password.expose())
             .body(body);
         if let Some((name, value)) = header {
             request = request.header(name, value);
@@ -201,6 +203,7 @@ impl ClickHouse {
             .get("X-ClickHouse-Exception-Code")
             .and_then(|value| value.to_str().ok()?.parse().ok());
         let text = answer.text().await.map_err(|error| self.failed(&url, &error, limit))?;
+        self.inner.password.was_refused(is_about_credentials(status.as_u16(), code));
         if status.is_success() && code.is_none() {
             return Ok(text);
         }

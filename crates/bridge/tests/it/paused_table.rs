@@ -10,10 +10,13 @@ use data_bridge_lab::generate::Generator;
 use data_bridge_lab::kafka::Pace;
 use data_bridge_lab::model::Expected;
 use data_bridge_lab::plan::{Kind, Mix, Plan};
+use data_bridge_lab::verify::wait_until_complete;
 use data_bridge_stack::clickhouse::{ClickHouse, ClickHouseOptions};
 
 use crate::fake_tables::{fake_with_tables, rows_of};
-use crate::world::{Instance, PATIENCE, Scenario, binary, clickhouse, folder, produce, until};
+use crate::world::{
+    Instance, PATIENCE, Scenario, binary, clickhouse, folder, produce, until, wait_for,
+};
 
 const SOON: (&str, &str) = ("retry", "{ initial_ms: 100, max_ms: 500 }");
 
@@ -130,6 +133,43 @@ fn a_password_that_is_wrong_for_a_while_pauses_without_dead_letters() {
 
     let _server = start(Some(port), None);
     finish(&scenario, &bridge, &generator);
+}
+
+#[test]
+fn a_password_that_is_changed_in_its_file_needs_no_restart() {
+    let data = folder("changed_password_server");
+    let start = |port, password: &str| {
+        let arguments = vec!["--password".to_owned(), password.to_owned()];
+        let options = ClickHouseOptions { port, arguments, ..ClickHouseOptions::default() };
+        ClickHouse::start(binary(), &data, options).expect("ClickHouse starts")
+    };
+    let server = start(None, "first");
+    let port = server.port();
+    let scenario = Scenario::new("changed_password", &server.url()).with(SOON.0, SOON.1);
+    let file = scenario.folder.join("password");
+    std::fs::write(&file, "first\n").unwrap();
+    scenario.init();
+    let bridge = scenario.start(1);
+    bridge.wait_ready();
+    let generator = Generator::try_new(scenario.plan(193, 3_000)).unwrap();
+    produce(&generator, 0..1_000, Pace::Full);
+    wait_committed(&bridge);
+    server.stop().unwrap();
+    drop(server);
+
+    let _server = start(Some(port), "second");
+    produce(&generator, 1_000..3_000, Pace::Full);
+    bridge.wait_reason(&["route of table ticks is paused", "516 (AUTHENTICATION_FAILED)"]);
+    std::fs::remove_file(&file).unwrap();
+    let said = bridge.wait_reason(&["no credentials for ClickHouse: cannot read", "password"]);
+    assert!(!said.contains("first"), "{said}");
+    std::fs::write(&file, "second\n").unwrap();
+    bridge.wait_ready();
+    let server = scenario.server().with_credentials("default", "second");
+    let expected = Expected::of(&generator).unwrap();
+    let verdict = wait_for(wait_until_complete(&server, &expected, PATIENCE, |_| {})).unwrap();
+    assert!(verdict.holds(), "{verdict}");
+    bridge.end();
 }
 
 /// A plan of ticks within one month, so that all rows lie on one shelf.

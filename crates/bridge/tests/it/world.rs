@@ -150,14 +150,16 @@ impl Scenario {
     }
 
     /// Writes the configuration of instance `number`.
+    ///
+    /// A file `password` in the scenario's folder holds the password for ClickHouse.
     pub(crate) fn config(&self, number: u32, port: u16) -> PathBuf {
+        let has_password = self.folder.join("password").exists();
+        let password = if has_password { ", password: \"${file:password}\"" } else { "" };
         let mut text = format!(
             "instance: {{ id: {name}-{number}, number: {number} }}\n\
              nats: {{ enabled: false }}\n\
-             clickhouse: {{ urls: [\"{url}\"], database: {database}{more} }}
-\
-             http: {{ listen: \"127.0.0.1:{port}\", token: \"{TOKEN}\" }}
-",
+             clickhouse: {{ urls: [\"{url}\"], database: {database}{more}{password} }}\n\
+             http: {{ listen: \"127.0.0.1:{port}\", token: \"{TOKEN}\" }}\n",
             name = self.name,
             url = self.clickhouse_url,
             database = self.database(),

@@ -162,6 +162,7 @@ impl World {
         let root = batch.root;
         let Some(failure) = answer.failure else {
             batch.is_done = true;
+            self.progress += 1;
             for row in rows {
                 instance.settle(row.chunk);
             }
@@ -207,6 +208,7 @@ impl World {
             assert!(position.0 > log.committed, "commit of {position} after {}", log.committed);
             log.committed = position.0;
         }
+        self.progress += 1;
         self.tell(who, Input::Committed);
     }
 }

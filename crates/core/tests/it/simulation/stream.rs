@@ -118,16 +118,21 @@ impl World {
         u64::try_from(interval.as_micros()).unwrap_or(0) + MARGIN
     }
 
-    /// What somebody works on is delivered to nobody else, unless time itself jumped.
-    fn assert_not_kept(&self, log: usize, index: usize) {
+    /// What somebody works on is delivered to nobody else, unless time itself jumped. From then on
+    /// it is in several hands, and comes again when one of them gives it back.
+    fn assert_not_kept(&mut self, log: usize, index: usize) {
         for (who, instance) in self.instances.iter().enumerate().filter(|(_, one)| one.is_up) {
             let lanes = instance.streams.values().filter(|lane| lane.log == log && !lane.is_gone);
             let kept = lanes.flat_map(|lane| {
                 lane.chunks.iter().filter(|(chunk, _)| !lane.given.contains(chunk))
             });
             let is_kept = kept.flat_map(|(_, indexes)| indexes).any(|kept| *kept == index);
+            let jumped = self.now - self.jumped <= 2 * self.patience(who);
+            if is_kept && jumped {
+                self.in_several_hands.insert((log, index));
+            }
             assert!(
-                !is_kept || self.now - self.jumped <= 2 * self.patience(who),
+                !is_kept || self.in_several_hands.contains(&(log, index)),
                 "message {index} is delivered again while instance {who} works on it"
             );
         }

@@ -93,6 +93,10 @@ pub(super) struct World {
     pub(super) instances: Vec<Instance>,
     pub(super) last_lane: u32,
     pub(super) make: Make,
+    /// Messages of streams that more than one instance holds, since time jumped.
+    pub(super) in_several_hands: BTreeSet<(usize, usize)>,
+    /// Inserts that were durable, and commits that were accepted.
+    pub(super) progress: u64,
     pub(super) is_calm: bool,
     pub(super) without: BTreeSet<Trouble>,
     /// Everything that engines are told and say is shown.
@@ -158,6 +162,8 @@ impl World {
             instances,
             last_lane: 0,
             make,
+            in_several_hands: BTreeSet::new(),
+            progress: 0,
             is_calm: false,
             without,
             told,
@@ -181,11 +187,15 @@ impl World {
             self.step();
         }
         self.calm();
-        let mut steps = 0;
+        let (mut steps, mut all, mut progress) = (0, 0, self.progress);
         while !self.is_consumed() {
             self.step();
-            steps += 1;
-            assert!(steps < 20_000, "no end in sight: {}", self.state());
+            (steps, all) = (steps + 1, all + 1);
+            assert!(all < 1_000_000, "no end in a calm world: {}", self.state());
+            if self.progress > progress {
+                (steps, progress) = (0, self.progress);
+            }
+            assert!(steps < 5_000, "no progress in a calm world: {}", self.state());
         }
         for log in &self.logs {
             log.assert_complete();
