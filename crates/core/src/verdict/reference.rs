@@ -33,11 +33,11 @@ impl Verdict {
         match self {
             Self::Retry => "the very same batch again, after a back-off, for as long as it takes",
             Self::Split => {
-                "its halves, after a back-off; batches of the table stay smaller for a while"
+                "its halves, after a back-off"
             }
             Self::Refresh => {
-                "look at the table anew; its route is paused, with the reason, until the table is \
-                 as it must be, and goes on by itself"
+                "the table is not what we take it for: its route is paused, with the reason, and the \
+                 same batch is tried again now and then until the table is as it must be"
             }
             Self::Pause => {
                 "the route is paused, readiness says why, and the same batch is tried again now \

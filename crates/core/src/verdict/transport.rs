@@ -35,7 +35,7 @@ pub const TRANSPORT: &[Transport] = &[
         is: |failure| matches!(failure, Failure::TimedOut(_)),
     },
     Transport {
-        what: "the password's file or variable cannot be read",
+        what: "the password was refused, and its file cannot be read",
         why: "read again before each attempt",
         verdict: Verdict::Pause,
         is: |failure| matches!(failure, Failure::Credentials(_)),
