@@ -37,7 +37,10 @@ pub(super) struct Restarts {
 impl Restarts {
     /// It ended after running for `uptime`, with this exit code when one is known.
     pub(super) fn ended(&mut self, uptime: Duration, code: Option<i32>) -> Next {
-        if matches!(code, Some(USAGE | FENCED)) {
+        // One that did its work before it was fenced may have met its own late commit; one that is
+        // fenced at once has a double.
+        let is_fenced = code == Some(FENCED) && uptime < LONG_ENOUGH;
+        if is_fenced || code == Some(USAGE) {
             self.quick = PAUSES.len() + 1;
             return Next::Hold(HOLD);
         }
@@ -84,9 +87,10 @@ mod tests {
 
     #[test]
     fn what_a_restart_cannot_mend_is_held_at_once() {
-        for code in [USAGE, FENCED] {
-            let mut restarts = Restarts::default();
-            assert_eq!(restarts.ended(Duration::from_secs(100), Some(code)), Next::Hold(HOLD));
-        }
+        let long = LONG_ENOUGH * 10;
+        assert_eq!(Restarts::default().ended(long, Some(USAGE)), Next::Hold(HOLD));
+        assert_eq!(Restarts::default().ended(Duration::ZERO, Some(FENCED)), Next::Hold(HOLD));
+        let again = Next::Start(Duration::ZERO);
+        assert_eq!(Restarts::default().ended(long, Some(FENCED)), again);
     }
 }

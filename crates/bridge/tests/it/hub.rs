@@ -143,7 +143,11 @@ fn whatever_reaches_a_hub_is_answered_and_nothing_stops_it() {
         assert_eq!(post("discovery/register", nonsense.into()), 400, "{nonsense:.40}");
     }
     assert_eq!(post("discovery/register", vec![0xff; 64]), 400);
-    assert_eq!(post("discovery/register", vec![b'a'; 2 << 20]), 413);
+    // It may close before all of it has been sent.
+    let fat = http.post(format!("{url}/discovery/register")).body(vec![b'a'; 2 << 20]);
+    if let Ok(answer) = wait_for(fat.header("connection", "close").send()) {
+        assert_eq!(answer.status().as_u16(), 413);
+    }
     assert_eq!(post("discovery/heartbeat", r#"{"instance_id":"a"}"#.into()), 404);
     assert_eq!(post("discovery/register", r#"{"instance_id":"a","url":"::"}"#.into()), 200);
     assert_eq!(post("discovery/heartbeat", r#"{"instance_id":"a"}"#.into()), 200);
