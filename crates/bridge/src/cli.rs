@@ -23,6 +23,7 @@ mod screen;
 mod state_dir;
 pub mod status;
 mod table;
+pub mod top;
 pub mod up;
 
 use std::ffi::OsString;
@@ -74,6 +75,7 @@ enum Command {
     Up(up::Args),
     Scale(scale::ScaleArgs),
     Status(status::Args),
+    Top(top::Args),
     Restart(scale::RestartArgs),
     Rebalance(rebalance::Args),
     Down(scale::DownArgs),
@@ -150,6 +152,9 @@ fn dispatch(command: &Command, environment: &Environment) -> anyhow::Result<Exit
         }
         Command::Status(args) => {
             status::execute(&args.which.settings.load(environment)?.config, environment, args)
+        }
+        Command::Top(args) => {
+            top::execute(&args.which.settings.load(environment)?.config, environment, args)
         }
         Command::Restart(args) => {
             scale::restart(&args.which.settings.load(environment)?.config, environment, args)

@@ -16,3 +16,4 @@ pub mod sink;
 pub mod source;
 pub mod supervisor;
 pub mod telemetry;
+pub mod top;

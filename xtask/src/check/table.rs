@@ -124,6 +124,7 @@ const BRIDGE: &[Module] = &[
         "dead letters are rows: read and written where all rows are",
     ),
     module("admin", &["config", "telemetry"], "admin reads a status snapshot, never the pipeline"),
+    module("top", &["hub"], "a picture of the fleet, without a terminal"),
     module("hub", &["config", "telemetry"], "the hub reads a status snapshot, never the pipeline"),
     module(
         "checkup",
@@ -155,6 +156,8 @@ const BRIDGE: &[Module] = &[
             "letters",
             "admin",
             "hub",
+            "top",
+            "top",
             "autoscale",
             "checkup",
             "instance",
