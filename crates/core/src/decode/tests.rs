@@ -2,12 +2,12 @@
 
 mod chunks;
 mod differential;
+mod differential_shapes;
 mod identity;
 mod messages;
 mod own_routes;
 mod publishers;
 mod refusals;
-mod shapes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -11,6 +11,7 @@ use crate::catalog::{
 
 /// Layouts by route. `$` and a letter stand for a value: see [`Publisher::value`].
 const LAYOUTS: &[(&str, &str)] = &[
+    ("named", r#"{"id":$I,"name":"$T"}"#),
     (
         "ticks",
         r#"{"symbol":"$S","bid":$P,"ask":$P,"timestamp":$M,"timestamp_ms":$M,"exchange":$I,"source":"$K","event_type":"$K","_transport":"$K"}"#,
@@ -83,7 +84,8 @@ const LAYOUTS: &[(&str, &str)] = &[
     ("own", r#"{"at":"$Z","id":$I,"best":$N,"worse":$I,"worst":$N,"flag":0}"#),
 ];
 
-pub(super) const ROUTES: [&str; 9] = [
+pub(super) const ROUTES: [&str; 10] = [
+    "named",
     "ticks",
     "aggregates",
     "external_economic_calendar",
@@ -95,7 +97,8 @@ pub(super) const ROUTES: [&str; 9] = [
     "own",
 ];
 
-/// The shipped routes, and one with columns of every type and with settings of every kind.
+/// The shipped routes, one with columns of every type and with settings of every kind, and one whose
+/// text must not be empty.
 pub(super) fn catalog() -> Arc<Catalog> {
     let columns = [
         ("at", "DateTime64(3, 'UTC')"),
@@ -155,6 +158,17 @@ pub(super) fn catalog() -> Arc<Catalog> {
     let mut catalog = Catalog::shipped();
     let id = catalog.add_table(table.clone());
     catalog.add_route(Route::from_settings("own", id, &table, &settings).unwrap());
+    let columns = [("id", "Int32"), ("name", "String")];
+    let named = Table {
+        name: "named".to_owned(),
+        columns: columns.map(|(name, kind)| Column::parse(name, kind).unwrap()).into(),
+        sort_key: vec!["id".to_owned()],
+        partition: None,
+    };
+    let required = vec!["name".to_owned()];
+    let settings = RouteSettings { required, ..RouteSettings::default() };
+    let id = catalog.add_table(named.clone());
+    catalog.add_route(Route::from_settings("named", id, &named, &settings).unwrap());
     Arc::new(catalog)
 }
 
@@ -402,6 +416,8 @@ impl Publisher {
     fn odd_text(&mut self) -> String {
         self.one_of(&[
             "",
+            "EUR/USD\0",
+            "a\0",
             "\\n",
             "\\\"",
             "\\",
