@@ -91,7 +91,7 @@ pub(super) const KEYS: &[Key] = &[
         "how long inserts in flight may take when partitions are revoked; what is not durable by then is left to the next owner"),
     key("kafka.fetch_min_bytes", Whole { min: 1, max: 100_000_000 }, Says("librdkafka's, 1"),
         "how much the broker gathers before it answers a fetch"),
-    key("kafka.fetch_max_wait_ms", Millis { min: 0, max: 300_000 }, Says("100"),
+    key("kafka.fetch_max_wait_ms", Millis { min: 0, max: 300_000 }, Is("100"),
         "how long the broker waits for `fetch_min_bytes`"),
     key("kafka.topics", Map, Says("the topics of all shipped routes"),
         "topic: route; replaces the default; `external` is resolved by the topic's last word"),

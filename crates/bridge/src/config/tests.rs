@@ -93,7 +93,7 @@ fn every_default_of_a_source_is_the_one_that_is_specified() {
     }
     assert!(kafka.properties.is_empty());
     assert_eq!(kafka.init, KafkaInit { partitions: 6, replication: -1 });
-    assert_eq!((kafka.fetch_min_bytes, kafka.fetch_max_wait), (None, None));
+    assert_eq!((kafka.fetch_min_bytes, kafka.fetch_max_wait), (None, ms(100)));
 
     let nats = &config.nats;
     assert!(nats.enabled && !nats.msg_id_is_event_id);
@@ -232,7 +232,7 @@ http: { listen: '[::1]:80' }
     );
     assert_eq!(config.kafka.brokers, "a:1,b:2");
     assert_eq!(config.kafka.fetch_min_bytes, Some(1024));
-    assert_eq!(config.kafka.fetch_max_wait, Some(Duration::from_millis(50)));
+    assert_eq!(config.kafka.fetch_max_wait, Duration::from_millis(50));
     assert_eq!(config.kafka.properties["sasl.password"].expose(), "pw");
     assert_eq!(config.nats.init.max_age, Duration::from_hours(12));
     assert_eq!(config.nats.init.max_bytes, Some(1 << 30));

@@ -117,11 +117,6 @@ impl Values {
         self.one(path, |text| in_range(path, text)).map(|n| u32::try_from(n).expect(IN_RANGE))
     }
 
-    /// A duration that has no default of ours.
-    pub(super) fn optional_duration(&mut self, path: &'static str) -> Option<Duration> {
-        self.one(path, |text| duration(path, text))
-    }
-
     pub(super) fn size(&mut self, path: &'static str) -> NonZeroU64 {
         let Kind::Size { min } = key(path).kind else { unreachable!("{IN_TABLE}") };
         let bytes = self.required(path, |text| match kind::parse_size(text)? {

@@ -128,7 +128,8 @@ mod tests {
         ];
         let listeners = Listeners { client: 1, controller: 2, ways };
         let own = [("num.partitions".to_owned(), "3".to_owned())];
-        let text = text(&listeners, Path::new("/d"), &own);
+        // A line end before the first line too, so that each can be looked for as a whole.
+        let text = format!("\n{}", text(&listeners, Path::new("/d"), &own));
         assert!(text.contains("\nnum.partitions=3\n") && !text.contains("num.partitions=6"));
         for line in [
             "\nadvertised.listeners=PLAINTEXT://127.0.0.1:1,WAY0://127.0.0.1:4,WAY1://127.0.0.1:6\n",

@@ -13,7 +13,7 @@ fn the_previous_services_file_loads_as_it_stands() {
     assert_eq!(kafka.heartbeat_interval, Duration::from_secs(10));
     assert_eq!(kafka.max_poll_interval, Duration::from_mins(5));
     assert_eq!(kafka.fetch_min_bytes, Some(1024));
-    assert_eq!(kafka.fetch_max_wait, Some(Duration::from_millis(500)));
+    assert_eq!(kafka.fetch_max_wait, Duration::from_millis(500));
     let topics = BTreeMap::from([("tick_archive", "ticks"), ("aggregate_archive", "aggregates")]);
     let found = kafka.topics.iter().map(|(topic, route)| (topic.as_str(), route.as_str()));
     assert_eq!(found.collect::<BTreeMap<_, _>>(), topics);

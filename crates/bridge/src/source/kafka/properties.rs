@@ -7,12 +7,6 @@ use crate::config::{Assignor, GroupProtocol, Instance, Kafka};
 /// One property each: name, value.
 pub(super) type Properties = Vec<(String, String)>;
 
-/// How long a broker holds a fetch that finds nothing. librdkafka has one fetch at a time per
-/// broker, so this is how long a partition that is assigned or resumed meanwhile waits for its
-/// first: librdkafka's default of 500 ms came once or twice on top of a start. An idle instance
-/// costs the broker 1 % of a core more than with that.
-const FETCH_WAIT: Duration = Duration::from_millis(100);
-
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
@@ -36,7 +30,7 @@ pub(super) fn member(config: &Kafka, instance: &Instance, queue_budget: u64) -> 
     set("queued.min.messages", (queue_budget / KIB).clamp(1_000, 100_000).to_string());
     // The default of 1,000 ms holds a well-compressed topic to a tenth of what it can give.
     set("fetch.queue.backoff.ms", "5".into());
-    set("fetch.wait.max.ms", millis(config.fetch_max_wait.unwrap_or(FETCH_WAIT)));
+    set("fetch.wait.max.ms", millis(config.fetch_max_wait));
     if let Some(bytes) = config.fetch_min_bytes {
         set("fetch.min.bytes", bytes.to_string());
     }
@@ -203,7 +197,7 @@ mod tests {
         let mut config = config();
         let properties = member(&config.kafka, &config.instance, MIB);
         assert_eq!(value(&properties, "fetch.wait.max.ms"), Some("100"));
-        config.kafka.fetch_max_wait = Some(Duration::from_millis(350));
+        config.kafka.fetch_max_wait = Duration::from_millis(350);
         let properties = member(&config.kafka, &config.instance, MIB);
         assert_eq!(value(&properties, "fetch.wait.max.ms"), Some("350"));
     }
