@@ -383,8 +383,9 @@ fn a_backlog_makes_the_fleet_grow_and_quiet_makes_it_shrink_again() {
         .with("batch", "{ max_rows: 20, max_age_ms: 30 }")
         .with("backpressure", "{ max_rows: 200 }");
     let fleet = Fleet::of(&scenario, 1, &[]);
-    let generator = ticks(&scenario, 904, 60_000);
-    crate::world::produce(&generator, 0..60_000, data_bridge_lab::kafka::Pace::Full);
+    // Drained by one in half a minute on a quick machine: time for two decisions.
+    let generator = ticks(&scenario, 904, 500_000);
+    crate::world::produce(&generator, 0..500_000, data_bridge_lab::kafka::Pace::Full);
     until(PATIENCE, "a third instance", || {
         let fleet = fleet.fleet();
         if fleet["supervisor"]["target"] == 3 {
