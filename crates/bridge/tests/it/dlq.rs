@@ -31,7 +31,7 @@ fn bury(scenario: &Scenario, messages: &[Message<'_>], letters: u64) {
     drain(&bridge);
 }
 
-/// FAILURES 29, and what comes before it.
+/// A letter replayed twice, and what comes before it.
 #[test]
 fn a_letter_is_listed_shown_and_replayed_and_twice_is_once() {
     let scenario = Scenario::new("dlq", &clickhouse().url());

@@ -5,11 +5,10 @@ use std::time::Duration;
 use data_bridge_lab::generate::Generator;
 use data_bridge_lab::kafka::Pace;
 use data_bridge_lab::model::Expected;
-use data_bridge_lab::plan::Kind;
 
-use crate::flow::{Gaps, beside, finish, ticks, under_load, wait_shares};
+use crate::flow::{Gaps, beside, busier_first, finish, ticks, under_load, wait_shares};
 use crate::stopwatch::Stopwatch;
-use crate::world::{Instance, PATIENCE, Scenario, clickhouse, produce, until};
+use crate::world::{PATIENCE, Scenario, clickhouse, produce, until};
 
 const MESSAGES: u64 = 30_000;
 const RATE: u32 = 1_000;
@@ -55,16 +54,7 @@ fn partitions_of_a_killed_member_of_the_consumer_protocol_flow_again_within_12_s
     scenario.init();
     let (first, second) = (scenario.start(1), scenario.start(2));
     wait_shares(&[&first, &second], &[24, 24]);
-    // The broker may give all partitions of one topic to one member.
-    let ticks_of = |bridge: &Instance| {
-        let status = bridge.status();
-        let partitions = status["partitions"].as_array().map_or(&[][..], Vec::as_slice);
-        let is_tick = |topic: &str| topic.ends_with(Kind::Tick.topic());
-        partitions.iter().filter(|one| one["topic"].as_str().is_some_and(is_tick)).count()
-    };
-    let first_has_more = ticks_of(&first) >= ticks_of(&second);
-    let (dies, stays) = if first_has_more { (first, second) } else { (second, first) };
-    assert!(ticks_of(&dies) > 0);
+    let (dies, stays) = busier_first(first, second);
     let generator = ticks(&scenario, 505, MESSAGES);
     watched(&scenario, &generator, |gaps| {
         gaps.begin();
@@ -134,7 +124,7 @@ fn of_two_instances_with_one_static_id_the_older_is_fenced_and_exits_with_4() {
     finish(&scenario, &[newer], &Expected::of(&generator).unwrap());
 }
 
-/// FAILURES 40: one after the other, as a deployment does it.
+/// One after the other, as a deployment does it.
 #[test]
 fn a_rolling_restart_of_all_instances_stops_no_partition_for_5_s() {
     let scenario = Scenario::new("rolling", &clickhouse().url());

@@ -266,3 +266,17 @@ fn numbers(answer: &str) -> BTreeMap<i32, i64> {
         })
         .collect()
 }
+
+/// The one that reads more partitions of ticks, then the other: by the consumer protocol the broker
+/// may give all partitions of one topic to one member.
+pub(crate) fn busier_first(a: Instance, b: Instance) -> (Instance, Instance) {
+    let ticks_of = |bridge: &Instance| {
+        let status = bridge.status();
+        let partitions = status["partitions"].as_array().map_or(&[][..], Vec::as_slice);
+        let is_tick = |topic: &str| topic.ends_with(Kind::Tick.topic());
+        partitions.iter().filter(|one| one["topic"].as_str().is_some_and(is_tick)).count()
+    };
+    let (of_a, of_b) = (ticks_of(&a), ticks_of(&b));
+    assert!(of_a + of_b > 0, "nobody reads ticks");
+    if of_a >= of_b { (a, b) } else { (b, a) }
+}

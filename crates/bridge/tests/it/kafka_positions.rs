@@ -16,7 +16,7 @@ use crate::kafka_stage::{
     delete_topic, make_topic,
 };
 
-/// FAILURES 11: `latest`, killed before the first commit.
+/// `latest`, killed before the first commit.
 #[test]
 fn nothing_produced_after_the_first_start_is_skipped() {
     let topic = "latest";
@@ -55,7 +55,6 @@ fn earliest_starts_at_the_beginning() {
     member.close();
 }
 
-/// FAILURES 12.
 #[test]
 fn an_added_partition_is_read_from_its_beginning() {
     let topic = "added";
@@ -146,7 +145,7 @@ fn rows_without_commits_start_at_the_beginning() {
     member.close();
 }
 
-/// FAILURES 10, at assignment.
+/// Retention was faster, seen at assignment.
 #[test]
 fn what_retention_deleted_before_the_start_is_named() {
     let topic = "lost-before";
@@ -171,7 +170,7 @@ fn what_retention_deleted_before_the_start_is_named() {
     assert!(mark.ends_with(";1;0;0-60"), "{mark}");
 }
 
-/// FAILURES 10, while it is read.
+/// Retention was faster, seen while it is read.
 #[test]
 fn what_retention_deletes_under_a_reader_is_named() {
     let topic = "lost-under";
@@ -224,7 +223,7 @@ fn what_retention_deletes_under_a_cooperative_reader_is_named() {
     member.close();
 }
 
-/// FAILURES 10: the mark tells that the commit speaks of another topic, though it would fit.
+/// The mark tells that the commit speaks of another topic, though it would fit.
 #[test]
 fn a_commit_of_another_topic_of_that_name_does_not_count() {
     let topic = "anew-marked";
@@ -294,7 +293,7 @@ fn a_topic_made_anew_under_a_reader_starts_at_its_beginning() {
     member.close();
 }
 
-/// FAILURES 9: aborted records are absent, and the position behind the last control record is
+/// Aborted records are absent, and the position behind the last control record is
 /// committed.
 #[test]
 fn a_transactional_topic_is_committed_to_its_end() {

@@ -34,7 +34,7 @@ fn wait_counted(bridge: &Instance, metric: &str, count: u64) {
     });
 }
 
-/// FAILURES 10 and 12, one after the other on one topic.
+/// A lost range and an added partition, one after the other on one topic.
 #[test]
 fn what_retention_deletes_is_counted_and_a_new_partition_or_topic_is_read_whole() {
     let mut scenario = Scenario::new("positions", &clickhouse().url())

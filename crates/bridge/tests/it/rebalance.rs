@@ -78,7 +78,7 @@ fn members_that_join_and_leave_lose_and_double_nothing_by_the_consumer_protocol(
     joins_and_leaves(&scenario, 604, || {});
 }
 
-/// FAILURES 6: ClickHouse is so slow that buffers are full and all partitions paused while members
+/// ClickHouse is so slow that buffers are full and all partitions paused while members
 /// join and leave; what is assigned anew is paused as well, and nothing is lost or sent twice.
 #[test]
 fn members_that_join_and_leave_under_back_pressure_lose_and_double_nothing() {

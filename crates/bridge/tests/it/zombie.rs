@@ -3,20 +3,21 @@
 use data_bridge_lab::model::Expected;
 use data_bridge_lab::proxy::Fault;
 
-use crate::flow::{finish, ticks, under_load, wait_shares};
+use crate::flow::{busier_first, finish, ticks, under_load, wait_shares};
 use crate::world::{PATIENCE, Scenario, clickhouse, proxy_to, until};
 
 const MESSAGES: u64 = 20_000;
 const RATE: u32 = 1_000;
 
-/// FAILURES 5: frozen while its batches are on their way, another takes over and moves on; thawed,
+/// Frozen while its batches are on their way, another takes over and moves on; thawed,
 /// its commits are refused or never made, its late inserts collapse, and it joins again.
 fn freezes_and_comes_back(scenario: Scenario, seed: u64) {
     let proxy = proxy_to(clickhouse().port());
     let scenario = scenario.through(&proxy);
     scenario.init();
-    let (frozen, other) = (scenario.start(1), scenario.start(2));
-    wait_shares(&[&frozen, &other], &[24, 24]);
+    let (first, second) = (scenario.start(1), scenario.start(2));
+    wait_shares(&[&first, &second], &[24, 24]);
+    let (frozen, other) = busier_first(first, second);
     let generator = ticks(&scenario, seed, MESSAGES);
     under_load(&generator, RATE, || {
         // Something is always on its way to ClickHouse, or back.

@@ -6,7 +6,7 @@ use super::{Flaw, candle, tick};
 use crate::chance::Chance;
 use crate::plan::Kind;
 
-/// How deep is too deep: `FAILURES` asks for 10,000.
+/// How deep is too deep: what breaks recursive parsers.
 const DEPTH: usize = 10_000;
 
 /// A flaw to be written.
