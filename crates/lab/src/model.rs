@@ -227,22 +227,16 @@ impl Expected {
     }
 
     fn add_letter(&mut self, message: &Message, flaw: Flaw) {
-        let plan = self.generator.plan();
+        self.letter_count += 1;
+        let origin = origin(self.plan(), message.kind, message.partition);
         let payload = message.payload().unwrap_or_default();
-        let mut hashes = Vec::new();
-        if plan.ways.has_kafka() {
-            let origin = kafka_origin(plan, message.kind, message.partition);
-            hashes.push(letter(origin.as_bytes(), message.time_ms, &message.key, payload));
-        }
-        if let Some(origin) = plan.ways.stream() {
-            hashes.push(letter(origin.as_bytes(), message.time_ms, &[], payload));
-        }
+        let hash = letter(origin.as_bytes(), message.time_ms, &message.key, payload);
         let number = narrow(message.number);
-        for hash in hashes {
-            self.letter_count += 1;
-            let first = Letter { expected: 1, number, flaw };
-            self.letters.entry(hash).and_modify(|letter| letter.expected += 1).or_insert(first);
-        }
+        self.letters.entry(hash).and_modify(|letter| letter.expected += 1).or_insert(Letter {
+            expected: 1,
+            number,
+            flaw,
+        });
     }
 }
 
@@ -268,21 +262,8 @@ pub fn checksum_query(database: &str, kind: Kind) -> String {
     )
 }
 
-/// An `origin` that rows of a message may have: the one of its partition, else of its stream.
+/// The `origin` of what comes from a partition.
 pub(crate) fn origin(plan: &Plan, kind: Kind, partition: i32) -> String {
-    match plan.ways.stream() {
-        Some(origin) if !plan.ways.has_kafka() => origin.to_owned(),
-        Some(_) | None => kafka_origin(plan, kind, partition),
-    }
-}
-
-/// Whether rows of a message may have this origin.
-pub(crate) fn may_come_from(plan: &Plan, kind: Kind, partition: i32, origin: &str) -> bool {
-    plan.ways.stream() == Some(origin)
-        || (plan.ways.has_kafka() && kafka_origin(plan, kind, partition) == origin)
-}
-
-fn kafka_origin(plan: &Plan, kind: Kind, partition: i32) -> String {
     format!("kafka:{}:{partition}", plan.topic(kind))
 }
 

@@ -10,23 +10,17 @@ pub(super) struct Lane {
     pub(super) origin: String,
     pub(super) table: TableId,
     pub(super) route: String,
-    /// None: messages that no route takes.
-    pub(super) decoder: Option<Decoder>,
+    pub(super) decoder: Decoder,
     /// The engine wants no more of it: back-pressure, or its table is paused.
-    pub(super) held_by_engine: bool,
+    held_by_engine: bool,
     /// Its table has not been found as it should be.
-    pub(super) held_by_gate: bool,
+    held_by_gate: bool,
     /// What the source was told last.
     paused: bool,
 }
 
 impl Lane {
-    pub(super) fn new(
-        origin: String,
-        table: TableId,
-        route: String,
-        decoder: Option<Decoder>,
-    ) -> Self {
+    pub(super) fn new(origin: String, table: TableId, route: String, decoder: Decoder) -> Self {
         Self {
             origin,
             table,

@@ -22,6 +22,7 @@ mod standstill;
 mod start;
 pub mod terms;
 pub mod topics;
+mod waker;
 mod watch;
 pub mod window;
 
@@ -37,8 +38,8 @@ use data_bridge_core::units::{LaneId, Position};
 
 pub use event::{Event, LaneInfo, LostRange, SourceError, SourceStatus};
 pub use placement::HasRows;
+pub use waker::Waker;
 
-use super::{Waker, Woken};
 use crate::config;
 use client::{Client, Code, Messages, Notice, Offsets, Trouble};
 use intake::Intake;
@@ -48,6 +49,7 @@ use partition::TopicPartition;
 use placement::Terms;
 use sightings::Sightings;
 use standstill::Reading;
+use waker::Woken;
 use watch::Watch;
 
 /// Longest time between two looks at what only time brings: answers on other queues, retries.
