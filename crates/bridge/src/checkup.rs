@@ -8,13 +8,14 @@ use data_bridge_core::verdict::Failure;
 use serde::Serialize;
 use tokio::runtime::Runtime;
 
-use crate::config::{Config, GroupProtocol};
+use crate::config::{Config, GroupProtocol, NatsMode};
 use crate::routes::{self, RouteError};
 use crate::sink::clickhouse::ClickHouse;
 use crate::sink::tables::{Found, look_at};
 use crate::source::kafka::SourceError;
 use crate::source::kafka::terms::{self, GroupTerms};
 use crate::source::kafka::topics::{self, TopicState};
+use crate::source::nats::{self, NatsError, stream};
 
 /// The limit for fail-over after `kill -9`; slower settings are warned of.
 const FAIL_OVER: Duration = Duration::from_secs(12);
@@ -66,12 +67,13 @@ impl fmt::Display for Level {
     }
 }
 
-/// Looks at configuration, Kafka, ClickHouse and each table.
+/// Looks at configuration, Kafka, NATS, ClickHouse and each table.
 ///
 /// Blocks for at most a few seconds for each that does not answer.
 pub fn look(config: &Config, runtime: &Runtime) -> Vec<Finding> {
     let mut findings = vec![fail_over(config)];
     findings.extend(kafka(config));
+    findings.extend(runtime.block_on(nats(config)));
     findings.extend(runtime.block_on(clickhouse(config)));
     findings
 }
@@ -133,6 +135,57 @@ fn kafka(config: &Config) -> Vec<Finding> {
     }
 }
 
+async fn nats(config: &Config) -> Vec<Finding> {
+    const SUBJECT: &str = "nats";
+    let nats = &config.nats;
+    if !nats.enabled {
+        return vec![Finding::new(Level::Warning, SUBJECT, "switched off by nats.enabled: false")];
+    }
+    let found = match nats.mode {
+        NatsMode::JetStream => stream::look(nats).await.map(Some),
+        NatsMode::Core => stream::reach(nats).await.map(|()| None),
+    };
+    let answers =
+        Finding::new(Level::Ok, SUBJECT, format!("{} answers", nats.cluster_urls.join(",")));
+    match found {
+        Ok(None) => {
+            let text = "core mode delivers at most once; nats.mode: jetstream loses nothing";
+            vec![answers, Finding::new(Level::Warning, SUBJECT, text)]
+        }
+        Ok(Some(stream::Found { stream, consumer })) => {
+            let mut findings = vec![answers];
+            findings.extend(part(format!("stream {}", nats.stream), stream));
+            findings.extend(part(format!("consumer {}", nats.consumer), consumer));
+            findings
+        }
+        Err(error @ NatsError::Unreachable { .. }) => {
+            vec![Finding::new(Level::Unreachable, SUBJECT, error.to_string())]
+        }
+        Err(error) => vec![Finding::new(Level::Problem, SUBJECT, error.to_string())],
+    }
+}
+
+/// What was found of a stream or a consumer.
+fn part(subject: String, outcome: stream::Outcome) -> Vec<Finding> {
+    match outcome {
+        stream::Outcome::Exists { differences } if differences.is_empty() => {
+            vec![Finding::new(Level::Ok, subject, "as the configuration says")]
+        }
+        stream::Outcome::Exists { differences } => {
+            let finding = |difference: stream::Difference| {
+                let level = if difference.is_fatal { Level::Problem } else { Level::Warning };
+                Finding::new(level, subject.clone(), difference.text)
+            };
+            differences.into_iter().map(finding).collect()
+        }
+        stream::Outcome::Created => vec![Finding::new(Level::Ok, subject, "created")],
+        stream::Outcome::Missing { reason } => {
+            let text = format!("{reason}: run `data-bridge init`");
+            vec![Finding::new(Level::Problem, subject, text)]
+        }
+    }
+}
+
 fn topic(topic: TopicState) -> Finding {
     let subject = format!("topic {}", topic.name);
     match (topic.partitions, topic.error) {
@@ -177,10 +230,16 @@ async fn clickhouse(config: &Config) -> Vec<Finding> {
     findings
 }
 
-/// The tables that this configuration's topics lead to, and `dead_letters`.
+/// The tables that this configuration's topics and subjects lead to, and `dead_letters`.
 fn tables_in_use<'c>(config: &Config, catalog: &'c Catalog) -> Vec<&'c Table> {
-    let routes = config.kafka.topics.values().filter_map(|name| catalog.route_id(name));
-    let mut ids: Vec<_> = routes.map(|route| catalog.route(route).table).collect();
+    let mut ids = Vec::new();
+    if config.kafka.enabled {
+        let routes = config.kafka.topics.values().filter_map(|name| catalog.route_id(name));
+        ids.extend(routes.map(|route| catalog.route(route).table));
+    }
+    if config.nats.enabled {
+        ids.extend(nats::tables(&config.nats, catalog));
+    }
     ids.push(catalog.dead_letters());
     ids.sort_unstable();
     ids.dedup();

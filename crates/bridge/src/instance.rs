@@ -12,10 +12,12 @@ use tracing::{info, warn};
 use crate::admin::{self, Pages};
 use crate::config::Config;
 use crate::hub::{Pace, Reporter};
-use crate::pipeline::{Ended, Parts, Pipeline, StopSign};
+use crate::pipeline::{self, Ended, Parts, Pipeline, StopSign};
 use crate::sink::clickhouse::ClickHouse;
 use crate::sink::tables;
+use crate::source::Waker;
 use crate::source::kafka::{HasRows, KafkaSource};
+use crate::source::nats::NatsSource;
 use crate::telemetry::board::{Board, Status};
 use crate::telemetry::metrics::Metrics;
 
@@ -24,6 +26,13 @@ use crate::telemetry::metrics::Metrics;
 const CLIENT_QUEUE_SHARE: u64 = 8;
 /// How long a question to ClickHouse may hold an assignment up.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How much of `nats.ack_wait_ms` passes between two signs of progress: one may be late or lost
+/// and the next still comes in time.
+const PROGRESS_SHARE: f64 = 0.4;
+/// Chunks of JetStream are kept for so many `nats.ack_wait_ms`; each costs a sign per message and
+/// interval, and others might be able to write them.
+const KEEP: u32 = 6;
 
 /// Runs an instance until it is told to stop, or cannot go on.
 ///
@@ -52,16 +61,13 @@ pub fn run(config: &Config) -> anyhow::Result<Ended> {
     let server = Server::start(&runtime, config, pages)?;
     info!(
         address = %config.http.listen,
-        brokers = config.kafka.brokers,
+        kafka = if config.kafka.enabled { &config.kafka.brokers } else { "off" },
         group = config.kafka.group_id,
+        nats = if config.nats.enabled { config.nats.cluster_urls.join(",") } else { "off".into() },
         clickhouse = config.clickhouse.urls.join(","),
         database = config.clickhouse.database,
         "instance started"
     );
-
-    if config.nats.enabled {
-        info!("nats is configured; this version reads from Kafka only");
-    }
 
     let reporter = Reporter::start(runtime.handle(), config, Arc::clone(&board), Pace::default());
     let stop = StopSign::default();
@@ -71,16 +77,33 @@ pub fn run(config: &Config) -> anyhow::Result<Ended> {
         None => Ended::Drained,
         Some(catalog) => {
             let catalog = Arc::new(catalog);
-            let source = KafkaSource::connect(
-                &config.kafka,
-                &config.instance,
-                config.backpressure.max_bytes.get() / CLIENT_QUEUE_SHARE,
-                rows_known(&runtime, &clickhouse, config, &catalog),
-            )?;
+            let kafka = config.kafka.enabled.then(|| {
+                KafkaSource::connect(
+                    &config.kafka,
+                    &config.instance,
+                    config.backpressure.max_bytes.get() / CLIENT_QUEUE_SHARE,
+                    rows_known(&runtime, &clickhouse, config, &catalog),
+                )
+            });
+            let kafka = kafka.transpose()?;
+            let waker = kafka.as_ref().map_or_else(Waker::default, KafkaSource::waker);
+            let nats = config.nats.enabled.then(|| {
+                NatsSource::start(
+                    &config.nats,
+                    &config.instance,
+                    Arc::clone(&catalog),
+                    runtime.handle(),
+                    waker.clone(),
+                    pipeline::reserve(config),
+                )
+            });
+            let nats = nats.transpose()?;
             let limits = limits(config, catalog.dead_letters());
             let parts = Parts {
                 catalog,
-                source,
+                kafka,
+                nats,
+                waker,
                 clickhouse,
                 runtime: runtime.handle().clone(),
                 board,
@@ -98,16 +121,19 @@ pub fn run(config: &Config) -> anyhow::Result<Ended> {
     Ok(ended)
 }
 
-/// The engine's limits: the budget less what librdkafka's queue and one fetch may hold.
+/// The engine's limits: the budget less what librdkafka's queue and one fetch may hold, and less what
+/// the pulls of NATS may bring.
 fn limits(config: &Config, dead_letters: data_bridge_core::units::TableId) -> Limits {
     let bytes = config.backpressure.max_bytes.get();
+    let kafka = if config.kafka.enabled { 2 * (bytes / CLIENT_QUEUE_SHARE) } else { 0 };
+    let nats = if config.nats.enabled { pipeline::reserve(config).bytes } else { 0 };
     Limits {
         dead_letters,
         batch_rows: config.batch.max_rows.get(),
         batch_bytes: config.batch.max_bytes.get(),
         batch_age: config.batch.max_age,
         buffer_rows: config.backpressure.max_rows.get(),
-        buffer_bytes: bytes - 2 * (bytes / CLIENT_QUEUE_SHARE),
+        buffer_bytes: bytes - kafka - nats,
         pause_at: config.backpressure.pause_at,
         resume_at: config.backpressure.resume_at,
         retry_initial: config.retry.initial,
@@ -115,6 +141,8 @@ fn limits(config: &Config, dead_letters: data_bridge_core::units::TableId) -> Li
         flood_rows: config.dead_letters.flood_rows.get(),
         flood_share: config.dead_letters.flood_share,
         flood_window: config.dead_letters.flood_window,
+        progress_interval: config.nats.ack_wait.mul_f64(PROGRESS_SHARE),
+        keep: config.nats.ack_wait * KEEP,
         ..Limits::default()
     }
 }

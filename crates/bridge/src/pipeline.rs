@@ -5,6 +5,7 @@ mod batches;
 mod gate;
 mod lanes;
 mod report;
+mod streams;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use data_bridge_core::arena::Arena;
 use data_bridge_core::block::Blocks;
 use data_bridge_core::catalog::Catalog;
-use data_bridge_core::decode::{Decoder, Tally};
+use data_bridge_core::decode::{Decoder, MsgId, Tally};
 use data_bridge_core::engine::{Engine, Input, Limits, Part};
 use data_bridge_core::units::{ChunkId, LaneId, Moment, Position, TableId};
 use tracing::{debug, error, info, warn};
@@ -24,11 +25,14 @@ use self::answers::Burial;
 use self::batches::Batches;
 use self::gate::Gate;
 use self::lanes::{Lane, Lanes};
-use self::report::Report;
+use self::report::{Report, Sources};
+use self::streams::Streams;
 use crate::config::Config;
 use crate::sink::clickhouse::ClickHouse;
 use crate::sink::writers::{Done, Writers};
+use crate::source::Waker;
 use crate::source::kafka::{Event, KafkaSource, SourceError};
+use crate::source::nats::{self, NatsSource, Replies};
 use crate::telemetry::board::Board;
 use crate::telemetry::metrics::Metrics;
 
@@ -84,8 +88,12 @@ pub enum Ended {
 pub struct Parts {
     /// Tables and routes.
     pub catalog: Arc<Catalog>,
-    /// Where messages come from.
-    pub source: KafkaSource,
+    /// Kafka, when it is enabled.
+    pub kafka: Option<KafkaSource>,
+    /// NATS, when it is enabled.
+    pub nats: Option<NatsSource>,
+    /// Ends the wait for either.
+    pub waker: Waker,
     /// Where rows go.
     pub clickhouse: ClickHouse,
     /// Where inserts run.
@@ -101,15 +109,26 @@ struct Held {
     origin: String,
     route: String,
     arena: Arena,
+    lane: LaneId,
+    /// Where the acks of its messages go; empty for what is not acked message by message.
+    replies: Arc<Replies>,
 }
 
 /// The pipeline of one instance.
 pub struct Pipeline {
     began: Instant,
     catalog: Arc<Catalog>,
-    source: KafkaSource,
+    kafka: Option<KafkaSource>,
+    nats: Option<NatsSource>,
+    nats_events: Vec<nats::Event>,
+    /// When NATS was told that the instance stops.
+    nats_stopped: Option<Instant>,
+    waker: Waker,
+    /// Rows that NATS may bring before anybody is asked.
+    reserved: u64,
     engine: Engine,
     lanes: Lanes,
+    streams: Streams,
     blocks: Blocks,
     /// Payloads of chunks whose rows are not all settled.
     arenas: BTreeMap<ChunkId, Held>,
@@ -143,9 +162,8 @@ impl Pipeline {
     /// A pipeline that begins with [`Self::run`]; looks at the tables from now on.
     #[must_use]
     pub fn new(config: &Config, limits: Limits, parts: Parts) -> Self {
-        let Parts { catalog, source, clickhouse, runtime, board, metrics } = parts;
+        let Parts { catalog, kafka, nats, waker, clickhouse, runtime, board, metrics } = parts;
         let (ended, done) = sync_channel(DONE_QUEUE);
-        let waker = source.waker();
         let writers = Writers::new(runtime.clone(), clickhouse.clone(), Arc::clone(&catalog), {
             let waker = waker.clone();
             move |end: Done| {
@@ -156,13 +174,21 @@ impl Pipeline {
             }
         });
         let gate = Gate::closed_for(&tables_in_use(config, &catalog));
-        runtime.spawn(gate.clone().watch(clickhouse.clone(), Arc::clone(&catalog), move || {
-            waker.wake();
+        runtime.spawn(gate.clone().watch(clickhouse.clone(), Arc::clone(&catalog), {
+            let waker = waker.clone();
+            move || waker.wake()
         }));
+        let msg_id =
+            if config.nats.msg_id_is_event_id { MsgId::IsEventId } else { MsgId::default() };
         Self {
             began: Instant::now(),
             engine: Engine::new(limits, fastrand::u64(..)),
             lanes: Lanes::default(),
+            streams: Streams::new(msg_id),
+            reserved: nats.as_ref().map_or(0, |_| reserve(config).rows),
+            nats_events: Vec::new(),
+            nats_stopped: None,
+            waker,
             blocks: Blocks::new(Arc::clone(&catalog)),
             arenas: BTreeMap::new(),
             batches: Batches::default(),
@@ -181,7 +207,8 @@ impl Pipeline {
             stopping: false,
             ended: None,
             catalog,
-            source,
+            kafka,
+            nats,
         }
     }
 
@@ -190,10 +217,14 @@ impl Pipeline {
     pub fn run(mut self, stop: &StopSign) -> Ended {
         let mut events = Vec::new();
         loop {
-            if stop.is_raised() && !self.stopping {
+            if stop.is_raised() && !self.stopping && self.nats_is_quiet() {
                 self.begin_stop();
             }
-            self.source.fetch(self.wait(), self.fetch_records(), &mut events);
+            let (wait, records) = (self.wait(), self.fetch_records());
+            match &mut self.kafka {
+                Some(kafka) => kafka.fetch(wait, records, &mut events),
+                None => self.waker.pause(wait),
+            }
             let assigned = |event: &&Event| matches!(event, Event::Assigned { .. });
             let assigned = events.iter().filter(assigned).count();
             if assigned > 0 {
@@ -203,6 +234,7 @@ impl Pipeline {
             for event in events.drain(..) {
                 self.take_event(event);
             }
+            self.take_nats();
             while let Ok(done) = self.done.try_recv() {
                 self.take_done(done);
             }
@@ -210,9 +242,19 @@ impl Pipeline {
             self.look_at_gate();
             self.accept_floods();
             self.switch_lanes();
-            self.report.turn(self.now(), &self.engine, &self.source, &self.gate_was);
+            self.answer_nats();
+            let now = self.now();
+            let sources = Sources { kafka: self.kafka.as_ref(), nats: self.nats.as_ref() };
+            self.report.turn(now, &self.engine, sources, &self.gate_was);
             if let Some(ended) = self.ended.take() {
-                self.source.close(Instant::now() + LEAVE_LIMIT);
+                self.count_abandoned();
+                let deadline = Instant::now() + LEAVE_LIMIT;
+                if let Some(mut kafka) = self.kafka.take() {
+                    kafka.close(deadline);
+                }
+                if let Some(nats) = self.nats.take() {
+                    nats.close(Instant::now() + LEAVE_LIMIT);
+                }
                 return ended;
             }
         }
@@ -232,7 +274,8 @@ impl Pipeline {
         if self.held_since.is_some() {
             return 0;
         }
-        let left = usize::try_from(self.engine.rows_left()).unwrap_or(usize::MAX);
+        let left = self.engine.rows_left().saturating_sub(self.reserved);
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
         // At least one: the source must be asked for what else happened, and a full buffer has
         // paused all lanes.
         left.clamp(1, FETCH_RECORDS)
@@ -240,6 +283,7 @@ impl Pipeline {
 
     fn begin_stop(&mut self) {
         info!(grace = ?self.grace, "stopping: what was fetched is sent, results are awaited");
+        self.take_nats();
         self.stopping = true;
         self.tell(Input::Stop { deadline: self.now().after(self.grace) });
     }
@@ -289,7 +333,7 @@ impl Pipeline {
         };
         let table = self.catalog.route(route).table;
         let name = self.catalog.route(route).name.clone();
-        let decoder = Decoder::new(Arc::clone(&self.catalog), route, origin.clone());
+        let decoder = Some(Decoder::new(Arc::clone(&self.catalog), route, origin.clone()));
         debug!(lane = %id, topic, partition, start = %start, "partition assigned");
         self.lanes.add(id, Lane::new(origin, table, name, decoder));
         self.tell(Input::Assigned { lane: id, start, table });
@@ -307,9 +351,17 @@ impl Pipeline {
             return;
         };
         self.tally.clear();
-        lane.decoder.decode(&arena, wall_clock_ms(), &mut self.blocks, &mut self.tally);
-        self.report.decoded(lane, &arena, &self.tally);
-        let held = Held { origin: lane.origin.clone(), route: lane.route.clone(), arena };
+        if let Some(decoder) = &mut lane.decoder {
+            decoder.decode(&arena, wall_clock_ms(), &mut self.blocks, &mut self.tally);
+        }
+        self.report.decoded_from_kafka(lane, &arena, &self.tally);
+        let held = Held {
+            origin: lane.origin.clone(),
+            route: lane.route.clone(),
+            arena,
+            lane: id,
+            replies: Arc::default(),
+        };
         self.arenas.insert(receipt.chunk(), held);
         let parts: Vec<Part> = self.tally.parts.clone();
         self.tell(Input::Decoded { receipt, parts });
@@ -339,7 +391,10 @@ impl Pipeline {
     fn look_at_backlog(&mut self) {
         if self.backlog_looked_at.is_none_or(|then| then.elapsed() >= BACKLOG_EVERY) {
             self.backlog_looked_at = Some(Instant::now());
-            self.tell(Input::Backlog { records: self.source.waiting() });
+            let kafka = self.kafka.as_ref().map_or(0, KafkaSource::waiting);
+            let nats = self.nats.as_ref().map_or(0, NatsSource::waiting);
+            let records = kafka.saturating_add(nats);
+            self.tell(Input::Backlog { records });
         }
     }
 
@@ -359,7 +414,10 @@ impl Pipeline {
     fn hold_closed_tables(&mut self) {
         let closed = &self.gate_was;
         let letters = closed.contains_key(&self.catalog.dead_letters());
-        self.lanes.hold_for_gate(|table| letters || closed.contains_key(&table));
+        let blocked = |table| letters || closed.contains_key(&table);
+        self.lanes.hold_for_gate(blocked);
+        self.streams.hold_for_gate(blocked);
+        self.streams.unseen = closed.values().any(|reason| reason == gate::NOT_LOOKED_AT);
     }
 
     fn switch_lanes(&mut self) {
@@ -371,24 +429,36 @@ impl Pipeline {
         }
         self.held_since = None;
         let switches = self.lanes.switches();
+        let Some(kafka) = &mut self.kafka else {
+            return;
+        };
         if !switches.pause.is_empty() {
-            self.source.pause(&switches.pause);
+            kafka.pause(&switches.pause);
         }
         if !switches.resume.is_empty() {
-            self.source.resume(&switches.resume);
+            kafka.resume(&switches.resume);
         }
     }
 }
 
-/// The tables of all routes that topics lead to, and `dead_letters`.
-fn tables_in_use(config: &Config, catalog: &Catalog) -> Vec<TableId> {
-    let mut tables: Vec<TableId> = config
-        .kafka
-        .topics
-        .values()
-        .filter_map(|route| catalog.route_id(route))
-        .map(|route| catalog.route(route).table)
-        .collect();
+/// What NATS may bring before the engine is asked: set aside from the budget.
+#[must_use]
+pub fn reserve(config: &Config) -> nats::Reserve {
+    let buffer = &config.backpressure;
+    nats::Reserve::of(buffer.max_rows.get(), buffer.max_bytes.get())
+}
+
+/// The tables of all routes that enabled sources lead to, and `dead_letters`.
+#[must_use]
+pub fn tables_in_use(config: &Config, catalog: &Catalog) -> Vec<TableId> {
+    let mut tables = Vec::new();
+    if config.kafka.enabled {
+        let routes = config.kafka.topics.values().filter_map(|name| catalog.route_id(name));
+        tables.extend(routes.map(|route| catalog.route(route).table));
+    }
+    if config.nats.enabled {
+        tables.extend(nats::tables(&config.nats, catalog));
+    }
     tables.push(catalog.dead_letters());
     tables.sort_unstable();
     tables.dedup();

@@ -15,6 +15,7 @@ mod scanner;
 mod shapes;
 mod tally;
 mod time;
+mod unrouted;
 
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub use event_id::MsgId;
 pub use fault::Reason;
 pub use letter::{DeadLetter, SUBJECT_HEADER, bury};
 pub use tally::Tally;
+pub use unrouted::bury_unrouted;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -337,6 +339,11 @@ impl Decoder {
         let mut error = std::mem::take(&mut self.error);
         error.clear();
         fault.write(record.payload.unwrap_or_default(), name, keys, &mut error);
+        if let Some(subject) = record.subject {
+            error.push_str("; subject `");
+            error.push_str(subject);
+            error.push('`');
+        }
         let letter = self.letter(record, fault.reason, &error, now_ms);
         tally.add_dead(fault.reason, bury(&letter, &self.catalog, blocks));
         self.error = error;

@@ -260,7 +260,9 @@ impl Generator {
         let lot = chance.next() >> 32;
         if lot < self.bad {
             let mut chance = self.chance(number, purpose::FLAW.rotate_left(8));
-            return Role::Bad(*chance.pick(Flaw::of(self.kind(number))));
+            let flaw = *chance.pick(Flaw::of(self.kind(number)));
+            let by_nats = self.plan.ways.stream().is_some();
+            return Role::Bad(if by_nats { flaw.by_nats() } else { flaw });
         }
         if lot >= self.corrections {
             return Role::Event;

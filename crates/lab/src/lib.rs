@@ -60,6 +60,7 @@ mod layout;
 pub mod metrics;
 pub mod model;
 pub mod mutate;
+pub mod nats;
 pub mod plan;
 pub mod process;
 pub mod proxy;

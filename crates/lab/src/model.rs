@@ -227,16 +227,22 @@ impl Expected {
     }
 
     fn add_letter(&mut self, message: &Message, flaw: Flaw) {
-        self.letter_count += 1;
-        let origin = origin(self.plan(), message.kind, message.partition);
+        let plan = self.generator.plan();
         let payload = message.payload().unwrap_or_default();
-        let hash = letter(origin.as_bytes(), message.time_ms, &message.key, payload);
+        let mut hashes = Vec::new();
+        if plan.ways.has_kafka() {
+            let origin = kafka_origin(plan, message.kind, message.partition);
+            hashes.push(letter(origin.as_bytes(), message.time_ms, &message.key, payload));
+        }
+        if let Some(origin) = plan.ways.stream() {
+            hashes.push(letter(origin.as_bytes(), message.time_ms, &[], payload));
+        }
         let number = narrow(message.number);
-        self.letters.entry(hash).and_modify(|letter| letter.expected += 1).or_insert(Letter {
-            expected: 1,
-            number,
-            flaw,
-        });
+        for hash in hashes {
+            self.letter_count += 1;
+            let first = Letter { expected: 1, number, flaw };
+            self.letters.entry(hash).and_modify(|letter| letter.expected += 1).or_insert(first);
+        }
     }
 }
 
@@ -262,8 +268,21 @@ pub fn checksum_query(database: &str, kind: Kind) -> String {
     )
 }
 
-/// The `origin` of what comes from a partition.
+/// An `origin` that rows of a message may have: the one of its partition, else of its stream.
 pub(crate) fn origin(plan: &Plan, kind: Kind, partition: i32) -> String {
+    match plan.ways.stream() {
+        Some(origin) if !plan.ways.has_kafka() => origin.to_owned(),
+        Some(_) | None => kafka_origin(plan, kind, partition),
+    }
+}
+
+/// Whether rows of a message may have this origin.
+pub(crate) fn may_come_from(plan: &Plan, kind: Kind, partition: i32, origin: &str) -> bool {
+    plan.ways.stream() == Some(origin)
+        || (plan.ways.has_kafka() && kafka_origin(plan, kind, partition) == origin)
+}
+
+fn kafka_origin(plan: &Plan, kind: Kind, partition: i32) -> String {
     format!("kafka:{}:{partition}", plan.topic(kind))
 }
 

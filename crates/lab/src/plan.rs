@@ -3,8 +3,10 @@
 use std::num::NonZeroU32;
 
 mod kind;
+mod ways;
 
 pub use kind::Kind;
+pub use ways::Ways;
 
 /// Everything that decides the messages of a run. Two equal plans give equal messages.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +30,8 @@ pub struct Plan {
     pub stamp: Stamp,
     /// Put before every topic's name, so that tests can share a broker.
     pub topic_prefix: String,
+    /// By which ways the messages go.
+    pub ways: Ways,
     /// Size of the messages of [`Flaw::Garbage`](crate::generate::Flaw::Garbage).
     pub garbage_bytes: u32,
     /// How publishers write.
@@ -121,6 +125,7 @@ impl Plan {
             partitions: PARTITIONS,
             stamp: Stamp::Numbered { start_ms, per_ms: PER_MS },
             topic_prefix: String::new(),
+            ways: Ways::Kafka,
             garbage_bytes: 2_000,
             publishers: Publishers::Wild,
         }
@@ -142,6 +147,10 @@ impl Plan {
         }
         if mix.kinds.iter().all(|weight| *weight == 0) {
             problems.push("mix.kinds: at least one kind needs a weight".to_owned());
+        }
+        if self.ways.stream().is_some() && self.stamp != Stamp::Clock {
+            problems
+                .push("stamp: a stream gives its own times, so it must be the clock".to_owned());
         }
         if self.events_from_ms < 0 || self.events_from_ms >= self.events_to_ms {
             problems.push("events: the span must begin after 1970 and before its end".to_owned());

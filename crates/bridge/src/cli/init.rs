@@ -7,21 +7,23 @@ use data_bridge_core::catalog::{Catalog, Severity};
 use data_bridge_core::verdict::Failure;
 
 use super::{Exit, Settings, Stop};
-use crate::config::{Config, GroupProtocol};
+use crate::config::{Config, GroupProtocol, NatsMode};
 use crate::sink::clickhouse::ClickHouse;
 use crate::sink::tables::{Found, create, database_ddl, look_at};
 use crate::source::kafka::SourceError;
 use crate::source::kafka::terms::{self, Agreed, GroupTerms};
 use crate::source::kafka::topics::{self, Outcome, TopicOutcome};
+use crate::source::nats::NatsError;
+use crate::source::nats::stream;
 
 /// How long the cluster may take for each of two questions; a broker that just started needs a
 /// few seconds to create topics.
 const KAFKA_LIMIT: Duration = Duration::from_secs(15);
 
-/// Create tables and topics that are missing; never drop or change one
+/// Create tables, topics, stream and consumer that are missing; never drop or change one
 ///
 /// Tables that exist are compared with what the bridge needs: engine, sort key, partition key,
-/// columns. A user's own tables are not created.
+/// columns. A user's own tables are not created. A stream or consumer that exists is compared too.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub struct Args {
@@ -43,7 +45,7 @@ Exit codes:
   0  everything is there
   1  something has another shape, or cannot be created
   2  usage or configuration
-  3  Kafka or ClickHouse cannot be reached";
+  3  Kafka, NATS or ClickHouse cannot be reached";
 
 /// Creates what is missing, or prints the DDL.
 pub(super) fn execute(config: &Config, args: &Args) -> anyhow::Result<Exit> {
@@ -51,10 +53,12 @@ pub(super) fn execute(config: &Config, args: &Args) -> anyhow::Result<Exit> {
         std::io::stdout().lock().write_all(ddl(config).as_bytes())?;
         return Ok(Exit::Done);
     }
-    let tables = super::runtime()?.block_on(tables(config))?;
-    let topics = topics(config)?;
+    let runtime = super::runtime()?;
+    let tables = runtime.block_on(tables(config))?;
+    let topics = !config.kafka.enabled || topics(config)?;
     group(config)?;
-    Ok(if tables && topics { Exit::Done } else { Exit::Failed })
+    let streams = !config.nats.enabled || runtime.block_on(streams(config))?;
+    Ok(if tables && topics && streams { Exit::Done } else { Exit::Failed })
 }
 
 /// Creates database and tables; false when one is there in another shape.
@@ -159,6 +163,50 @@ fn unreachable(error: SourceError) -> anyhow::Error {
         }
         other => other.into(),
     }
+}
+
+/// Creates stream and consumer; false when one is missing or could not keep our promises.
+async fn streams(config: &Config) -> anyhow::Result<bool> {
+    let failed = |error: NatsError| match error {
+        NatsError::Unreachable { .. } => {
+            let hint = "nats.cluster_urls and nats.auth must lead to a server that lets us in";
+            anyhow::Error::from(Stop::new(Exit::Unreachable, error.to_string(), hint))
+        }
+        NatsError::File { .. } | NatsError::Client(_) => error.into(),
+    };
+    let nats = &config.nats;
+    if nats.mode == NatsMode::Core {
+        stream::reach(nats).await.map_err(failed)?;
+        say("exists", "NATS; core mode needs neither stream nor consumer")?;
+        return Ok(true);
+    }
+    let stream::Found { stream, consumer } = stream::create(nats).await.map_err(failed)?;
+    let stream = tell(&format!("stream {}", nats.stream), &stream)?;
+    let consumer =
+        tell(&format!("consumer {} of stream {}", nats.consumer, nats.stream), &consumer)?;
+    Ok(stream && consumer)
+}
+
+/// Says what became of a stream or consumer; false when the bridge cannot work with it.
+fn tell(what: &str, outcome: &stream::Outcome) -> std::io::Result<bool> {
+    match outcome {
+        stream::Outcome::Created => say("created", what)?,
+        stream::Outcome::Missing { reason } => {
+            say("PROBLEM", &format!("{what}: {reason}"))?;
+            return Ok(false);
+        }
+        stream::Outcome::Exists { differences } => {
+            if differences.is_empty() {
+                say("exists", what)?;
+            }
+            for difference in differences {
+                let word = if difference.is_fatal { "PROBLEM" } else { "warning" };
+                say(word, &format!("{what}: {}; left as it is", difference.text))?;
+            }
+            return Ok(!differences.iter().any(|difference| difference.is_fatal));
+        }
+    }
+    Ok(true)
 }
 
 fn say(word: &str, text: &str) -> std::io::Result<()> {

@@ -6,26 +6,31 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use data_bridge_lab::generate::Generator;
-use data_bridge_lab::kafka::{Pace, Produced, Producer};
+use data_bridge_lab::kafka::{Pace, Produced, Producer, Progress};
 use data_bridge_lab::model::Expected;
-use data_bridge_lab::plan::{self as lab, Mix, Plan};
+use data_bridge_lab::nats::{Assurance, Publisher};
+use data_bridge_lab::plan::{self as lab, Mix, Plan, Stamp, Ways};
 use data_bridge_lab::verify::{Server, Verdict, wait_until_complete};
 use serde_json::json;
 
 use super::screen::bar;
 use super::{Exit, Settings, Stop};
-use crate::config::Config;
+use crate::config::{Config, NatsMode};
 use crate::source::kafka::topics;
+use crate::source::nats;
 
 /// How long the cluster may take to say which topics there are.
 const KAFKA_LIMIT: Duration = Duration::from_secs(10);
+/// Messages that go by Kafka before the same ones go by NATS.
+const PIECE: u64 = 2_000;
 /// How long rows may take after the last message was produced.
 const ROWS_LIMIT: Duration = Duration::from_mins(2);
 
 /// Produce market data of all kinds, seeded and numbered
 ///
 /// Every message follows from the seed and its number, so a run can be repeated and verified.
-/// Topics must be there: `data-bridge init` creates them.
+/// Topics and the stream must be there: `data-bridge init` creates them. With `both`, each message
+/// goes by Kafka and, a moment later, by NATS: one row must come of it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub struct Args {
@@ -75,12 +80,13 @@ Examples:
   data-bridge load --messages 1000000
   data-bridge load --messages 300000 --rate 50000 --bad-share 0.001 --duplicates 0.01 --verify
   data-bridge load --kinds ticks,aggregates --seed 7
+  data-bridge load --transport both --messages 100000 --verify
 
 Exit codes:
   0  produced, and with --verify all rows are as they must be
   1  --verify found a difference
   2  usage or configuration
-  3  Kafka or ClickHouse cannot be reached";
+  3  Kafka, NATS or ClickHouse cannot be reached";
 
 /// A kind of message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -102,6 +108,8 @@ pub(super) enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Transport {
     Kafka,
+    Nats,
+    Both,
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -113,16 +121,18 @@ fn share(text: &str) -> Result<f64, String> {
 
 /// Produces, and verifies when asked.
 pub(super) fn execute(config: &Config, args: &Args) -> anyhow::Result<Exit> {
-    let Transport::Kafka = args.transport;
     let generator = Generator::try_new(plan(config, args)?)
         .map_err(|bad| Stop::new(Exit::Usage, bad.to_string(), "see data-bridge load --help"))?;
     let numbers = 0..args.messages;
     let produced = produce(config, args, &generator, numbers)?;
+    let transport = args.transport.to_possible_value();
+    let transport = transport.as_ref().map_or("", |value| value.get_name()).to_owned();
     let mut page = json!({
         "messages": produced.messages,
         "bytes": produced.bytes,
         "seconds": produced.elapsed.as_secs_f64(),
         "seed": args.seed,
+        "transport": transport,
     });
     let mut out = std::io::stdout().lock();
     if !args.json {
@@ -159,6 +169,28 @@ fn plan(config: &Config, args: &Args) -> anyhow::Result<Plan> {
             }
         }
     }
+    let origin = match config.nats.mode {
+        NatsMode::JetStream => format!("nats:{}", config.nats.stream),
+        // Rows name their route too: only their number can be verified.
+        NatsMode::Core => "nats-core".to_owned(),
+    };
+    (plan.ways, plan.stamp) = match args.transport {
+        Transport::Kafka => (Ways::Kafka, plan.stamp),
+        Transport::Nats => (Ways::Nats { origin }, Stamp::Clock),
+        Transport::Both => (Ways::Both { origin }, Stamp::Clock),
+    };
+    if args.transport != Transport::Kafka && args.verify && config.nats.mode == NatsMode::Core {
+        let what = "--verify needs nats.mode: jetstream: core NATS may lose messages";
+        return Err(Stop::new(Exit::Usage, what, "leave --verify out").into());
+    }
+    if args.transport != Transport::Nats {
+        plan.partitions = partitions(config, &plan)?;
+    }
+    Ok(plan)
+}
+
+/// The number of partitions that all topics of the plan have.
+fn partitions(config: &Config, plan: &Plan) -> anyhow::Result<NonZeroU32> {
     let wanted: Vec<String> = lab::Kind::ALL
         .into_iter()
         .filter(|kind| plan.mix.kinds[kind.index()] > 0)
@@ -182,10 +214,7 @@ fn plan(config: &Config, args: &Args) -> anyhow::Result<Plan> {
         let what = "the topics have different numbers of partitions";
         return Err(Stop::new(Exit::Failed, what, "choose --kinds whose topics are alike").into());
     };
-    if let Some(partitions) = u32::try_from(count).ok().and_then(NonZeroU32::new) {
-        plan.partitions = partitions;
-    }
-    Ok(plan)
+    Ok(u32::try_from(count).ok().and_then(NonZeroU32::new).unwrap_or(plan.partitions))
 }
 
 /// Produces with a progress bar on a terminal.
@@ -195,15 +224,60 @@ fn produce(
     generator: &Generator,
     numbers: std::ops::Range<u64>,
 ) -> anyhow::Result<Produced> {
-    let producer = Producer::connect(&config.kafka.brokers)?;
     #[expect(clippy::cast_precision_loss, reason = "a rate has no use for 53 bits")]
     let pace = args.rate.map_or(Pace::Full, |rate| Pace::PerSecond(rate.get() as f64));
     let bar = bar("producing", args.messages);
-    let produced = producer.produce(generator, numbers, pace, |state| {
-        bar.set_position(state.delivered);
-    })?;
+    let produced = match args.transport {
+        Transport::Kafka => {
+            let producer = Producer::connect(&config.kafka.brokers)?;
+            producer.produce(generator, numbers, pace, |state| bar.set_position(state.delivered))?
+        }
+        Transport::Nats => publisher(config)?
+            .publish(generator, numbers, pace, |state| bar.set_position(state.delivered))?,
+        Transport::Both => both(config, generator, numbers, pace, |state| {
+            bar.set_position(state.delivered);
+        })?,
+    };
     bar.finish_and_clear();
     Ok(produced)
+}
+
+/// Each piece by Kafka, then the same by NATS: of messages that share an identity, the newer one is
+/// the newer one by either way.
+fn both(
+    config: &Config,
+    generator: &Generator,
+    numbers: std::ops::Range<u64>,
+    pace: Pace,
+    mut progress: impl FnMut(Progress),
+) -> anyhow::Result<Produced> {
+    let producer = Producer::connect(&config.kafka.brokers)?;
+    let mut publisher = publisher(config)?;
+    let began = std::time::Instant::now();
+    let (mut messages, mut bytes, mut start) = (0, 0, numbers.start);
+    while start < numbers.end {
+        let piece = start..numbers.end.min(start + PIECE);
+        start = piece.end;
+        let by_kafka = producer.produce(generator, piece.clone(), pace, |_| {})?;
+        publisher.publish(generator, piece, Pace::Full, |_| {})?;
+        messages += by_kafka.messages;
+        bytes += by_kafka.bytes;
+        progress(Progress { sent: messages, delivered: messages, elapsed: began.elapsed() });
+    }
+    Ok(Produced { messages, bytes, elapsed: began.elapsed() })
+}
+
+fn publisher(config: &Config) -> anyhow::Result<Publisher> {
+    let assurance = match config.nats.mode {
+        NatsMode::JetStream => Assurance::Confirmed,
+        NatsMode::Core => Assurance::None,
+    };
+    let options = super::runtime()?.block_on(nats::client_options(&config.nats))?;
+    let urls = config.nats.cluster_urls.join(",");
+    Publisher::connect_with(&urls, options, assurance).map_err(|error| {
+        let hint = "nats.cluster_urls and nats.auth must lead to a server that lets us in";
+        Stop::new(Exit::Unreachable, error.to_string(), hint).into()
+    })
 }
 
 /// Waits for the rows and compares every value.

@@ -44,24 +44,38 @@ impl Pipeline {
             Output::Free { chunk } => {
                 self.arenas.remove(&chunk);
             }
-            Output::Commit { positions } => self.source.commit(&positions),
-            Output::Ack { chunk } | Output::Working { chunk } | Output::GiveBack { chunk, .. } => {
-                unreachable!("chunk {chunk} belongs to a lane with a front: Kafka's all have one")
+            Output::Commit { positions } => {
+                if let Some(kafka) = &mut self.kafka {
+                    kafka.commit(&positions);
+                }
             }
-            Output::Pause { lanes } => self.lanes.hold_for_engine(&lanes, true),
-            Output::Resume { lanes } => self.lanes.hold_for_engine(&lanes, false),
+            Output::Ack { chunk } => self.ack(chunk),
+            Output::Working { chunk } => self.working(chunk),
+            Output::GiveBack { chunk, when } => self.give_back(chunk, when),
+            Output::Pause { lanes } => {
+                self.lanes.hold_for_engine(&lanes, true);
+                self.streams.hold_for_engine(&lanes, true);
+            }
+            Output::Resume { lanes } => {
+                self.lanes.hold_for_engine(&lanes, false);
+                self.streams.hold_for_engine(&lanes, false);
+            }
             Output::Closed { lanes } => {
                 info!(lanes = lanes.len(), "partitions given back");
-                self.source.release(&lanes);
+                if let Some(kafka) = &mut self.kafka {
+                    kafka.release(&lanes);
+                }
                 self.lanes.remove(&lanes);
             }
             Output::TablePaused { table, failure } => {
                 self.report.table_paused(table);
+                self.streams.table_paused(table, true);
                 let table = &self.catalog.table(table).name;
                 error!(table, error = %failure, "table cannot be written; its route is paused");
             }
             Output::TableResumed { table } => {
                 self.report.table_resumed(table);
+                self.streams.table_paused(table, false);
                 info!(table = self.catalog.table(table).name, "table can be written again");
             }
             Output::FloodBegan { table, letters, messages } => {

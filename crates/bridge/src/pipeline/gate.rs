@@ -15,6 +15,9 @@ use crate::sink::tables::{Found, look_at};
 /// Time between two looks at tables that are not well.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// What is wrong with a table before anybody has looked.
+pub(super) const NOT_LOOKED_AT: &str = "not looked at yet";
+
 /// What is wrong with each table that must not be written now. Shared with the task that looks.
 #[derive(Clone, Debug)]
 pub(super) struct Gate {
@@ -24,8 +27,7 @@ pub(super) struct Gate {
 impl Gate {
     /// A gate that is closed for all of these tables.
     pub(super) fn closed_for(tables: &[TableId]) -> Self {
-        let reason = "not looked at yet";
-        let closed = tables.iter().map(|table| (*table, reason.to_owned())).collect();
+        let closed = tables.iter().map(|table| (*table, NOT_LOOKED_AT.to_owned())).collect();
         Self { closed: Arc::new(Mutex::new(closed)) }
     }
 

@@ -10,17 +10,23 @@ pub(super) struct Lane {
     pub(super) origin: String,
     pub(super) table: TableId,
     pub(super) route: String,
-    pub(super) decoder: Decoder,
+    /// None: messages that no route takes.
+    pub(super) decoder: Option<Decoder>,
     /// The engine wants no more of it: back-pressure, or its table is paused.
-    held_by_engine: bool,
+    pub(super) held_by_engine: bool,
     /// Its table has not been found as it should be.
-    held_by_gate: bool,
+    pub(super) held_by_gate: bool,
     /// What the source was told last.
     paused: bool,
 }
 
 impl Lane {
-    pub(super) fn new(origin: String, table: TableId, route: String, decoder: Decoder) -> Self {
+    pub(super) fn new(
+        origin: String,
+        table: TableId,
+        route: String,
+        decoder: Option<Decoder>,
+    ) -> Self {
         Self {
             origin,
             table,

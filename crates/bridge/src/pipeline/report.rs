@@ -1,5 +1,7 @@
 //! What the pipeline says of itself: counters, the status board, readiness, the heartbeat line.
 
+mod nats;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,6 +19,7 @@ use super::lanes::Lane;
 use crate::config::Config;
 use crate::sink::clickhouse::ClickHouse;
 use crate::source::kafka::{KafkaSource, LaneInfo, SourceStatus};
+use crate::source::nats::NatsSource;
 use crate::telemetry::board::{Board, FloodStatus, PartitionStatus, Status};
 use crate::telemetry::metrics::{Metrics, OfPartition, OfReason, OfSource, OfTable};
 
@@ -25,6 +28,14 @@ const PUBLISH_EVERY: Duration = Duration::from_millis(250);
 /// Time between two heartbeat lines.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(30);
 const KAFKA: OfSource = OfSource { source: "kafka" };
+const NATS: OfSource = OfSource { source: "nats" };
+
+/// What is read; at least one of them.
+#[derive(Clone, Copy)]
+pub(super) struct Sources<'s> {
+    pub(super) kafka: Option<&'s KafkaSource>,
+    pub(super) nats: Option<&'s NatsSource>,
+}
 
 pub(super) struct Report {
     board: Arc<Board>,
@@ -42,6 +53,7 @@ pub(super) struct Report {
     heartbeat: Instant,
     rows_at_heartbeat: u64,
     seen: Seen,
+    nats: nats::Seen,
 }
 
 /// Totals of the source that were counted already.
@@ -78,15 +90,25 @@ impl Report {
             heartbeat: now,
             rows_at_heartbeat: 0,
             seen: Seen::default(),
+            nats: nats::Seen::default(),
         }
     }
 
-    /// A chunk was decoded.
-    pub(super) fn decoded(&mut self, lane: &Lane, arena: &Arena, tally: &Tally) {
-        let records = u64::try_from(arena.len()).unwrap_or(u64::MAX);
-        self.status.kafka_messages += records;
-        self.metrics.received.get_or_create(&KAFKA).inc_by(records);
-        self.metrics.received_bytes.get_or_create(&KAFKA).inc_by(arena.bytes());
+    /// A chunk of Kafka was decoded.
+    pub(super) fn decoded_from_kafka(&mut self, lane: &Lane, arena: &Arena, tally: &Tally) {
+        self.status.kafka_messages += arena.len() as u64;
+        self.decoded(lane, arena, tally, &KAFKA);
+    }
+
+    /// A chunk of NATS was decoded.
+    pub(super) fn decoded_from_nats(&mut self, lane: &Lane, arena: &Arena, tally: &Tally) {
+        self.status.nats_messages += arena.len() as u64;
+        self.decoded(lane, arena, tally, &NATS);
+    }
+
+    fn decoded(&mut self, lane: &Lane, arena: &Arena, tally: &Tally, of_source: &OfSource) {
+        self.metrics.received.get_or_create(of_source).inc_by(arena.len() as u64);
+        self.metrics.received_bytes.get_or_create(of_source).inc_by(arena.bytes());
         let of = self.of_table(lane.table);
         self.metrics.decoded.get_or_create(&of).inc_by(u64::from(tally.decoded));
         self.metrics.unknown_fields.inc_by(tally.unknown_fields);
@@ -211,7 +233,7 @@ impl Report {
         &mut self,
         now: Moment,
         engine: &Engine,
-        source: &KafkaSource,
+        sources: Sources<'_>,
         closed: &BTreeMap<TableId, String>,
     ) {
         self.board.turn();
@@ -219,7 +241,11 @@ impl Report {
             return;
         }
         self.published = Instant::now();
-        let source = source.status();
+        let source = sources.kafka.map(KafkaSource::status);
+        if let Some(nats) = sources.nats {
+            self.nats.count(&nats.status(), self.status.nats_messages, &self.metrics);
+            self.status.nats = Some(self.nats.board());
+        }
         let snapshot = engine.snapshot();
         self.status.buffered_rows = snapshot.rows;
         self.status.buffered_bytes = snapshot.bytes;
@@ -227,17 +253,20 @@ impl Report {
         let idle = snapshot.last_durable.map(|moment| now.since(moment));
         self.status.last_durable_ms =
             idle.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-        self.status.partitions = partitions(&source);
-        self.status.rebalances = source.rebalances;
+        if let Some(source) = &source {
+            self.status.partitions = partitions(source);
+            self.status.rebalances = source.rebalances;
+            self.count_source(source);
+        }
         self.status.floods = self.floods(now, &snapshot);
-        self.status.reasons = self.reasons(&source, closed, &snapshot.tables_paused, idle);
+        self.status.reasons = self.reasons(source.as_ref(), closed, &snapshot.tables_paused, idle);
         let was_ready = std::mem::replace(&mut self.status.ready, self.status.reasons.is_empty());
         match (was_ready, self.status.ready) {
             (false, true) => info!("ready"),
             (true, false) => warn!(reasons = self.status.reasons.join("; "), "not ready"),
             (true, true) | (false, false) => {}
         }
-        self.count(&source, idle);
+        self.count(idle);
         self.board.publish(self.status.clone());
         if self.heartbeat.elapsed() >= HEARTBEAT_EVERY {
             self.beat();
@@ -256,12 +285,13 @@ impl Report {
     /// Everything that keeps the instance from its work.
     fn reasons(
         &self,
-        source: &SourceStatus,
+        source: Option<&SourceStatus>,
         closed: &BTreeMap<TableId, String>,
         paused: &[PausedTable],
         idle: Option<Duration>,
     ) -> Vec<String> {
-        let mut reasons = source_reasons(source);
+        let mut reasons = source.map_or_else(Vec::new, source_reasons);
+        reasons.extend(self.nats.reasons(self.stall));
         for reason in closed.values() {
             // A server that cannot be reached keeps all tables closed for the same reason.
             if !reasons.contains(reason) {
@@ -276,7 +306,8 @@ impl Report {
             reasons.push(format!("inserts into {} fail: {failure}", self.clickhouse.url()));
         }
         reasons.extend(self.status.floods.iter().map(flood_reason));
-        let lag: u64 = source.lanes.iter().map(|lane| lane.lag).sum();
+        let lag: u64 =
+            source.into_iter().flat_map(|source| &source.lanes).map(|lane| lane.lag).sum();
         let stalled = idle.is_none_or(|time| time > self.stall) && self.board.age() > self.stall;
         if lag > 0 && stalled {
             let time = idle.unwrap_or_else(|| self.board.age()).as_secs();
@@ -295,13 +326,17 @@ impl Report {
         snapshot.floods.iter().map(status).collect()
     }
 
-    fn count(&mut self, source: &SourceStatus, idle: Option<Duration>) {
+    fn count(&mut self, idle: Option<Duration>) {
         let metrics = &self.metrics;
         metrics.buffer_rows.set(signed(self.status.buffered_rows));
         metrics.buffer_bytes.set(signed(self.status.buffered_bytes));
         metrics.backpressure.set(i64::from(self.status.backpressure));
         metrics.ready.set(i64::from(self.status.ready));
         metrics.idle_seconds.set(idle.unwrap_or_else(|| self.board.age()).as_secs_f64());
+    }
+
+    fn count_source(&mut self, source: &SourceStatus) {
+        let metrics = &self.metrics;
         metrics.rebalances.inc_by(source.rebalances - self.seen.rebalances);
         let rebalancing = source.rebalancing_time.saturating_sub(self.seen.rebalancing);
         metrics.rebalancing_seconds.inc_by(rebalancing.as_secs_f64());
@@ -350,6 +385,9 @@ impl Report {
             rows_per_second = rate.round(),
             lag,
             partitions = status.partitions.len(),
+            nats_messages = status.nats_messages,
+            nats_pending = self.nats.pending(),
+            nats_dropped = status.nats.as_ref().map_or(0, |nats| nats.dropped),
             dead_letters = status.dead_letters,
             buffered_rows = status.buffered_rows,
             reasons = status.reasons.join("; "),

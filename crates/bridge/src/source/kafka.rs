@@ -22,7 +22,6 @@ mod standstill;
 mod start;
 pub mod terms;
 pub mod topics;
-mod waker;
 mod watch;
 pub mod window;
 
@@ -38,8 +37,8 @@ use data_bridge_core::units::{LaneId, Position};
 
 pub use event::{Event, LaneInfo, LostRange, SourceError, SourceStatus};
 pub use placement::HasRows;
-pub use waker::Waker;
 
+use super::{Waker, Woken};
 use crate::config;
 use client::{Client, Code, Messages, Notice, Offsets, Trouble};
 use intake::Intake;
@@ -49,7 +48,6 @@ use partition::TopicPartition;
 use placement::Terms;
 use sightings::Sightings;
 use standstill::Reading;
-use waker::Woken;
 use watch::Watch;
 
 /// Longest time between two looks at what only time brings: answers on other queues, retries.

@@ -135,6 +135,27 @@ pub struct Status {
     pub rebalances: u64,
     /// The partitions this instance reads.
     pub partitions: Vec<PartitionStatus>,
+    /// NATS, when it is enabled.
+    pub nats: Option<NatsBoard>,
+}
+
+/// How NATS stands.
+#[derive(Clone, Debug, Serialize)]
+pub struct NatsBoard {
+    /// Whether a server is connected.
+    pub connected: bool,
+    /// Messages in the stream that no instance was given yet.
+    pub pending: u64,
+    /// Messages that all instances together hold without an ack.
+    pub ack_pending: u64,
+    /// Messages acked by this instance.
+    pub acked: u64,
+    /// Messages given back by this instance.
+    pub given_back: u64,
+    /// Messages that came to this instance although they had been delivered before.
+    pub redelivered: u64,
+    /// Messages of core NATS that this instance had no room for.
+    pub dropped: u64,
 }
 
 /// Routes of which more messages become dead letters than a few bad ones explain.

@@ -3,6 +3,7 @@
 //! A new one is a field and a line of [`Metrics::new`]; `docs/metrics.md` is written from these.
 
 mod declare;
+mod nats;
 #[cfg(test)]
 mod reference;
 
@@ -16,6 +17,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use declare::{Buckets, Declare, Declared, Labels, Measure};
+pub use nats::NatsMetrics;
 
 /// Fine around the promised 100 ms, so that a percentile there is not a guess between far bounds.
 const DURABLE_SECONDS: [f64; 16] =
@@ -52,6 +54,11 @@ labels! {
     OfSource {
         /// Its name.
         source: &'static str
+    }
+    /// A route of NATS subjects; `no_route` for subjects without one.
+    OfRoute {
+        /// Its name.
+        route: String
     }
     /// A partition of a topic.
     OfPartition {
@@ -119,6 +126,8 @@ pub struct Metrics {
     pub table_paused: Family<OfTable, Gauge>,
     /// 1 while a route is held because too many of its messages become dead letters.
     pub flooded: Family<OfTable, Gauge>,
+    /// Of NATS.
+    pub nats: NatsMetrics,
     /// 1 when ready.
     pub ready: Gauge,
     /// Seconds since something became durable.
@@ -192,6 +201,7 @@ impl Metrics {
                 "flooded",
                 "1 while routes of a table are held to a few dead letters per second",
             ),
+            nats: NatsMetrics::new(&mut to),
             ready: to.gauge("ready", "1 when ready"),
             idle_seconds: to
                 .gauge_seconds("since_last_durable", "Time since something became durable"),

@@ -71,7 +71,7 @@ pub(crate) fn under_load<T>(generator: &Generator, per_second: u32, work: impl F
 }
 
 /// Says so when what others wait for is over, also when it panicked.
-struct Done<'a>(&'a AtomicBool);
+pub(crate) struct Done<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for Done<'_> {
     fn drop(&mut self) {

@@ -7,7 +7,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use data_bridge::config::Config;
-use data_bridge::source::kafka::{Event, HasRows, KafkaSource, SourceError, SourceStatus, Waker};
+use data_bridge::source::Waker;
+use data_bridge::source::kafka::{Event, HasRows, KafkaSource, SourceError, SourceStatus};
 use data_bridge_core::units::{LaneId, Position};
 
 use crate::kafka_stage::PATIENCE;

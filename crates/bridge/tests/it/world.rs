@@ -97,6 +97,10 @@ pub(crate) struct Scenario {
     pub(crate) clickhouse_more: String,
     /// Instances begin at the end of what has no commit, not at its beginning.
     pub(crate) from_latest: bool,
+    /// The section `nats` of `bridge.yaml`.
+    pub(crate) nats: String,
+    /// Whether instances read from Kafka.
+    pub(crate) reads_kafka: bool,
     /// More of `bridge.yaml`: whole top-level sections.
     pub(crate) sections: Vec<(String, String)>,
 }
@@ -111,6 +115,8 @@ impl Scenario {
             brokers: kafka().bootstrap(),
             clickhouse_more: String::new(),
             from_latest: false,
+            nats: "{ enabled: false }".to_owned(),
+            reads_kafka: true,
             sections: Vec::new(),
         }
     }
@@ -157,17 +163,20 @@ impl Scenario {
         let password = if has_password { ", password: \"${file:password}\"" } else { "" };
         let mut text = format!(
             "instance: {{ id: {name}-{number}, number: {number} }}\n\
-             nats: {{ enabled: false }}\n\
+             nats: {nats}\n\
              clickhouse: {{ urls: [\"{url}\"], database: {database}{more}{password} }}\n\
              http: {{ listen: \"127.0.0.1:{port}\", token: \"{TOKEN}\" }}\n",
             name = self.name,
+            nats = self.nats,
             url = self.clickhouse_url,
             database = self.database(),
             more = self.clickhouse_more,
         );
         let reset = if self.from_latest { "latest" } else { "earliest" };
         let mut kafka = format!(
-            "kafka:\n  brokers: {}\n  group_id: {}\n  auto_offset_reset: {reset}\n  topics:\n",
+            "kafka:\n  enabled: {}\n  brokers: {}\n  group_id: {}\n  auto_offset_reset: {reset}\n  \
+             topics:\n",
+            self.reads_kafka,
             self.brokers,
             self.group()
         );
@@ -220,6 +229,19 @@ impl Scenario {
     pub(crate) fn wait_rows(&self, table: &str, rows: u64) {
         let query = format!("SELECT count() FROM {}.{table} FINAL", self.database());
         until(PATIENCE, &format!("{rows} rows of {table}"), || {
+            let found = self.query(&query)?;
+            if found.trim() == rows.to_string() { Ok(()) } else { Err(found) }
+        });
+    }
+
+    /// Waits until ticks and dead letters together show this many rows.
+    pub(crate) fn wait_rows_in_all(&self, rows: u64) {
+        let database = self.database();
+        let query = format!(
+            "SELECT (SELECT count() FROM {database}.ticks FINAL) + (SELECT count() FROM \
+             {database}.dead_letters FINAL)"
+        );
+        until(PATIENCE, &format!("{rows} rows in all"), || {
             let found = self.query(&query)?;
             if found.trim() == rows.to_string() { Ok(()) } else { Err(found) }
         });

@@ -102,6 +102,16 @@ impl Flaw {
 }
 
 impl Flaw {
+    /// This flaw, or another where NATS cannot carry it: it has no tombstones, and what is absent
+    /// may stand in the subject.
+    pub(super) fn by_nats(self) -> Self {
+        match self {
+            Self::Tombstone => Self::EmptyValue,
+            Self::MissingRequired | Self::NullRequired | Self::EmptyRequired => Self::Truncated,
+            other => other,
+        }
+    }
+
     /// What the column `reason` may say of it, the best first.
     #[must_use]
     pub fn reasons(self) -> &'static [&'static str] {

@@ -138,11 +138,11 @@ impl<'a> Comparison<'a> {
             query: self.query.clone(),
         })?;
         let message = &self.message;
-        let origin = model::origin(self.expected.plan(), self.kind, message.partition);
+        let plan = self.expected.plan();
         let wrong = if self.line != row {
             Some(first_difference(self.kind, &self.line, row))
-        } else if place.origin != origin {
-            Some(format!("origin {origin}"))
+        } else if !model::may_come_from(plan, self.kind, message.partition, place.origin) {
+            Some(format!("origin {}", model::origin(plan, self.kind, message.partition)))
         } else if place.position % u64::from(POSITIONS.get()) != place.version_position {
             Some("version holds the position".to_owned())
         } else if let Some(time) = message.time_ms

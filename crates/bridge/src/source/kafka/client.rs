@@ -22,7 +22,7 @@ pub(super) use callbacks::{Change, Notice, Rebalance};
 pub(super) use messages::{Message, Messages};
 pub(super) use offsets::Offsets;
 
-use super::waker::Waker;
+use super::super::Waker;
 use callbacks::Callbacks;
 
 /// librdkafka's error codes.

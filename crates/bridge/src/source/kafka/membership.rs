@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use data_bridge_core::units::{LaneId, Position};
 
+use super::super::Waker;
 use super::assignment::Assignment;
 use super::client::{Change, Client, Offsets, Rebalance};
 use super::event::{Event, LostRange};
@@ -21,7 +22,6 @@ use super::partition::TopicPartition;
 use super::placement::{Ask, Outcome, Placed, Placement, Terms};
 use super::standstill::{Reading, Standstill};
 use super::start::Reason;
-use super::waker::Waker;
 use crate::config::GroupProtocol;
 
 /// Pause before what could not be placed is tried again.

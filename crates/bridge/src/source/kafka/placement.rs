@@ -12,12 +12,12 @@ use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::super::Waker;
 use super::client::{Client, Code, Offsets, OffsetsAt, Trouble};
 use super::mark::Mark;
 use super::partition::TopicPartition;
 use super::sightings::Sightings;
 use super::start::{Commit, Facts, Reason, Start, decide};
-use super::waker::Waker;
 use crate::config::OffsetReset;
 
 /// How long the group is kept waiting for starts.

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use data_bridge_core::arena::{Arena, PADDING};
 use data_bridge_core::units::Position;
 
+use super::super::Waker;
 use super::client::{Client, Code, Message, Messages, Notice, Offsets, OffsetsAt, Trouble};
 use super::event::{LostRange, SourceError};
 use super::partition::TopicPartition;
 use super::start::Commit;
-use super::waker::Waker;
 use super::{mark, properties, topics};
 use crate::config::{Instance, Kafka};
 

@@ -12,8 +12,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rdkafka::bindings as rd;
 
+use super::super::super::Waker;
 use super::super::partition::TopicPartition;
-use super::super::waker::Waker;
 use super::{Trouble, offsets, text};
 
 /// What a callback has recorded.

@@ -1,9 +1,9 @@
-//! Ends the wait of a fetch: something is queued, or somebody asks for the driver.
+//! Ends the wait of the driver: something is queued, or somebody asks for it.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Makes a waiting [`fetch`](super::KafkaSource::fetch) return early. A wake while nobody waits is
+/// Makes a driver that waits for its sources return early. A wake while nobody waits is
 /// kept for the next wait.
 #[derive(Clone, Debug, Default)]
 pub struct Waker(Arc<Bell>);
@@ -22,7 +22,7 @@ struct Rung {
 
 /// Why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Woken {
+pub(crate) enum Woken {
     /// The client's queue has something.
     Queued,
     /// [`Waker::wake`] was called.
@@ -38,18 +38,27 @@ impl Waker {
         self.0.changed.notify_all();
     }
 
+    /// Waits until somebody wakes it, at most so long.
+    pub(crate) fn pause(&self, wait: Duration) {
+        let until = Instant::now() + wait;
+        self.looking();
+        match self.wait(until) {
+            Woken::Queued | Woken::Asked | Woken::TimedOut => {}
+        }
+    }
+
     /// Something lies in the client's queue. Called from librdkafka's threads.
-    pub(super) fn queued(&self) {
+    pub(crate) fn queued(&self) {
         self.rung().queued = true;
         self.0.changed.notify_all();
     }
 
     /// Before the queue is looked at: what comes from here on is not missed.
-    pub(super) fn looking(&self) {
+    pub(crate) fn looking(&self) {
         self.rung().queued = false;
     }
 
-    pub(super) fn wait(&self, until: Instant) -> Woken {
+    pub(crate) fn wait(&self, until: Instant) -> Woken {
         let mut rung = self.rung();
         loop {
             if rung.asked {

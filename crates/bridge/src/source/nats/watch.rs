@@ -1,0 +1,234 @@
+//! Whether stream and consumer are as they must be, and how far the consumer is.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use async_nats::Client;
+use tracing::{info, warn};
+
+use super::api::{self, ApiError, ConsumerInfo, StreamInfo};
+use super::shared::Shared;
+use super::stream::{compare_consumers, wanted_consumer};
+use crate::config;
+
+/// Time between two looks.
+const EVERY: Duration = Duration::from_secs(2);
+/// The same while something is missing.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// What was seen last.
+struct Seen {
+    stream_created: String,
+    last_sequence: u64,
+    consumer_created: String,
+    delivered: u64,
+    deliveries: u64,
+}
+
+/// Looks again and again, until its task is ended.
+pub(super) async fn run(client: Client, config: config::Nats, shared: Arc<Shared>) {
+    let mut seen: Option<Seen> = None;
+    loop {
+        let found = look(&client, &config).await;
+        let ready = match found {
+            Ok((stream, consumer)) => take(&config, &shared, &mut seen, &stream, &consumer),
+            Err(reason) => {
+                let mut view = shared.view();
+                if view.reasons.first() != Some(&reason) && shared.link.state().connected {
+                    warn!(reason, "NATS cannot be read");
+                }
+                view.reasons = vec![reason];
+                false
+            }
+        };
+        shared.set_gate(|gate| gate.ready = ready);
+        let wait = tokio::time::sleep(if ready { EVERY } else { AGAIN });
+        tokio::select! {
+            () = wait => {}
+            () = shared.look.notified() => {}
+        }
+    }
+}
+
+async fn look(
+    client: &Client,
+    config: &config::Nats,
+) -> Result<(StreamInfo, ConsumerInfo), String> {
+    let (stream, consumer) = (&config.stream, &config.consumer);
+    let missing = |what: String, error: ApiError| match error {
+        ApiError::NoStream | ApiError::NoConsumer => {
+            format!("{what} does not exist: run `data-bridge init`")
+        }
+        ApiError::NoJetStream
+        | ApiError::Refused { .. }
+        | ApiError::TimedOut
+        | ApiError::Unreadable(_) => format!("{what}: {error}"),
+    };
+    let info = api::stream(client, stream)
+        .await
+        .map_err(|error| missing(format!("JetStream stream {stream}"), error))?;
+    let of = format!("consumer {consumer} of JetStream stream {stream}");
+    let consumer =
+        api::consumer(client, stream, consumer).await.map_err(|error| missing(of, error))?;
+    Ok((info, consumer))
+}
+
+/// Takes note of what was found; whether messages may be pulled.
+fn take(
+    config: &config::Nats,
+    shared: &Shared,
+    seen: &mut Option<Seen>,
+    stream: &StreamInfo,
+    consumer: &ConsumerInfo,
+) -> bool {
+    let name = &config.stream;
+    if let Some(before) = seen.as_ref() {
+        compare(name, shared, before, stream, consumer);
+    }
+    let differences = compare_consumers(&wanted_consumer(config), &consumer.config);
+    let reasons: Vec<_> = differences
+        .iter()
+        .filter(|difference| difference.is_fatal)
+        .map(|difference| {
+            let (consumer, text) = (&config.consumer, &difference.text);
+            format!("consumer {consumer} of JetStream stream {name}: {text}; make it anew")
+        })
+        .collect();
+    if seen.is_none() {
+        for difference in differences.iter().filter(|difference| !difference.is_fatal) {
+            warn!(consumer = config.consumer, setting = difference.text, "consumer differs");
+        }
+        info!(
+            stream = name,
+            messages = stream.state.messages,
+            pending = consumer.num_pending,
+            "JetStream answers"
+        );
+    }
+    *seen = Some(Seen {
+        stream_created: stream.created.clone(),
+        last_sequence: stream.state.last_seq,
+        consumer_created: consumer.created.clone(),
+        delivered: consumer.delivered.stream_seq,
+        deliveries: consumer.delivered.consumer_seq,
+    });
+    let mut view = shared.view();
+    let ready = reasons.is_empty();
+    if !ready && view.reasons != reasons {
+        warn!(reasons = reasons.join("; "), "NATS cannot be read");
+    }
+    view.reasons = reasons;
+    view.pending = consumer.num_pending;
+    view.ack_pending = consumer.num_ack_pending;
+    view.redelivered = consumer.num_redelivered;
+    view.max_ack_pending = u64::try_from(consumer.config.max_ack_pending).unwrap_or(0);
+    drop(view);
+    shared.link.mended();
+    ready
+}
+
+/// What changed since the last look that it must not have.
+fn compare(
+    name: &str,
+    shared: &Shared,
+    before: &Seen,
+    stream: &StreamInfo,
+    consumer: &ConsumerInfo,
+) {
+    let made_anew =
+        stream.created != before.stream_created || stream.state.last_seq < before.last_sequence;
+    if made_anew {
+        warn!(
+            stream = name,
+            last_sequence = stream.state.last_seq,
+            before = before.last_sequence,
+            "the stream was made anew: what is held of the old one is not acked"
+        );
+        shared.epoch.fetch_add(1, Ordering::AcqRel);
+        shared.view().made_anew += 1;
+        return;
+    }
+    if consumer.created != before.consumer_created {
+        warn!(stream = name, "the consumer was made anew: retained messages may come again");
+        return;
+    }
+    if let Some(lost) = lost(before, stream.state.first_seq, consumer) {
+        warn!(
+            stream = name,
+            after = lost.after,
+            before = lost.before,
+            messages = lost.messages,
+            "messages were deleted before they were delivered"
+        );
+        let mut view = shared.view();
+        view.lost_ranges += 1;
+        view.lost_messages += lost.messages;
+    }
+}
+
+/// Messages between `after` and `before` that nobody will ever be given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct LostRange {
+    /// Sequence of the last message that was delivered.
+    after: u64,
+    /// Sequence of the first message that is left.
+    before: u64,
+    /// How many messages are missing.
+    messages: u64,
+}
+
+/// The consumer was moved beyond messages that it had not delivered: a purge, or a limit of the
+/// stream. The server passes them over without a word; only the numbers tell.
+fn lost(before: &Seen, first: u64, consumer: &ConsumerInfo) -> Option<LostRange> {
+    if first <= before.delivered + 1 {
+        return None;
+    }
+    let now = consumer.delivered;
+    let passed = now.stream_seq.max(first - 1).saturating_sub(before.delivered);
+    let delivered = now.consumer_seq.saturating_sub(before.deliveries);
+    let messages = passed.saturating_sub(delivered).min(first - 1 - before.delivered);
+    (messages > 0).then_some(LostRange { after: before.delivered, before: first, messages })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::api::{ConsumerConfig, Sequences};
+    use super::*;
+    use crate::config::{Config, Environment};
+
+    fn seen(delivered: u64, deliveries: u64) -> Seen {
+        Seen {
+            stream_created: String::new(),
+            last_sequence: 0,
+            consumer_created: String::new(),
+            delivered,
+            deliveries,
+        }
+    }
+
+    fn at(stream_seq: u64, consumer_seq: u64) -> ConsumerInfo {
+        let config: ConsumerConfig =
+            wanted_consumer(&Config::from_defaults(&Environment::default()).nats);
+        ConsumerInfo {
+            created: String::new(),
+            config,
+            delivered: Sequences { consumer_seq, stream_seq },
+            num_ack_pending: 0,
+            num_redelivered: 0,
+            num_pending: 0,
+        }
+    }
+
+    #[test]
+    fn what_a_purge_takes_before_it_was_delivered_is_counted() {
+        let before = seen(100, 100);
+        assert_eq!(lost(&before, 1, &at(200, 200)), None, "delivered as ever");
+        assert_eq!(lost(&before, 90, &at(200, 200)), None, "only acked ones were deleted");
+        let purged = lost(&before, 501, &at(500, 100));
+        assert_eq!(purged, Some(LostRange { after: 100, before: 501, messages: 400 }));
+        // 150 of them were delivered before the purge.
+        let purged = lost(&before, 501, &at(500, 250));
+        assert_eq!(purged, Some(LostRange { after: 100, before: 501, messages: 250 }));
+    }
+}
