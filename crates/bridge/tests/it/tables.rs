@@ -9,6 +9,7 @@ use data_bridge_lab::model::Expected;
 use data_bridge_lab::plan::{Kind, Plan};
 
 use crate::by_hand::{Said, create_topic, drain, run_command, wait_for_reasons};
+use crate::nats_stage;
 use crate::world::{PATIENCE, Scenario, clickhouse, kafka, until};
 
 fn produced(plan: Plan) -> Expected {
@@ -58,9 +59,21 @@ fn without_tables_nothing_is_lost_and_init_makes_it_flow_without_a_restart() {
 fn without_topics_the_instance_names_them_and_finds_them_seconds_after_they_are_made() {
     let scenario = Scenario::new("no_topics", &clickhouse().url());
     // Topics of another scenario would not do: tables are made here, topics are not.
+    // Core NATS has nothing to be made.
+    let urls = format!("nats.cluster_urls={}", nats_stage::nats().url());
     let said = run_command(
         &scenario,
-        &["init", "--set", "nats.enabled=true", "--set", "kafka.enabled=false"],
+        &[
+            "init",
+            "--set",
+            "kafka.enabled=false",
+            "--set",
+            "nats.enabled=true",
+            "--set",
+            "nats.mode=core",
+            "--set",
+            &urls,
+        ],
     );
     assert_eq!(said.code, Some(0), "{said:?}");
     let plan = scenario.plan(61, 1_000);
