@@ -1,0 +1,143 @@
+//! How many members: asked for, or decided by the autoscaler.
+
+use tracing::{info, warn};
+
+use super::{CHANGES, MOST_INSTANCES, Supervisor, SupervisorError, now_ms};
+use crate::autoscale::Sight;
+use crate::hub::{Change, Expected, Refusal};
+use crate::supervisor::member::{Member, Then};
+
+impl Supervisor {
+    pub(super) fn check_size(&self, instances: u32) -> Result<(), String> {
+        if instances == 0 {
+            return Err("a fleet has at least one instance; `data-bridge down` stops it".to_owned());
+        }
+        let base = self.options.launch.base_port;
+        if instances > MOST_INSTANCES || self.options.launch.port(instances).is_none() {
+            return Err(format!(
+                "{instances} instances are too many: at most {MOST_INSTANCES}, and instance n \
+                 listens on port {base} + n"
+            ));
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_port(&self, number: u32) -> Result<(), SupervisorError> {
+        let launch = &self.options.launch;
+        let port = launch.port(number).unwrap_or(0);
+        if self.members.contains_key(&number) {
+            return Ok(());
+        }
+        launch.is_free(port).map_err(|cause| SupervisorError::Port { number, port, cause })
+    }
+
+    pub(super) fn scale(&mut self, instances: u32, why: &str) -> Result<String, Refusal> {
+        self.check_size(instances).map_err(Refusal)?;
+        self.refuse_while_rolling()?;
+        let from = self.target;
+        for number in 1..=instances {
+            if let Err(error) = self.check_port(number) {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                return Err(Refusal(format!(
+                    "{error}: {}; nothing was changed",
+                    cause.unwrap_or_default()
+                )));
+            }
+        }
+        if instances == from {
+            return Ok(format!("there are {from} instances already"));
+        }
+        self.target = instances;
+        info!(from, to = instances, why, "scaling");
+        if self.changes.len() == CHANGES {
+            self.changes.pop_front();
+        }
+        self.changes.push_back(Change {
+            at_ms: now_ms(),
+            from,
+            to: instances,
+            why: why.to_owned(),
+        });
+        self.fill();
+        self.empty();
+        let partitions = self.partitions();
+        let idle = if partitions > 0 && instances > partitions {
+            format!(
+                "; warning: a topic has at most {partitions} partitions, so instances {} to \
+                 {instances} have nothing to read",
+                partitions + 1
+            )
+        } else {
+            String::new()
+        };
+        Ok(format!("{from} → {instances} instances{idle}"))
+    }
+
+    pub(super) fn fill(&mut self) {
+        for number in 1..=self.target {
+            let launch = &self.options.launch;
+            let Some(port) = launch.port(number) else {
+                continue;
+            };
+            self.members.entry(number).or_insert_with(|| {
+                Member::new(number, launch.id(number), port, launch.log(number))
+            });
+        }
+        self.expect();
+    }
+
+    pub(super) fn empty(&mut self) {
+        let surplus = self.members.range(self.target + 1..).map(|(number, _)| *number);
+        for number in surplus.collect::<Vec<_>>() {
+            self.stop(number, Then::Leave);
+        }
+    }
+
+    pub(super) fn expect(&mut self) {
+        self.is_written = false;
+        let launch = &self.options.launch;
+        let expected = self.members.values().map(|member| Expected {
+            id: member.id.clone(),
+            number: member.number,
+            url: launch.url(member.port),
+        });
+        self.shared.expect(&expected.collect::<Vec<_>>());
+    }
+
+    fn partitions(&self) -> u32 {
+        let fleet = self.shared.fleet();
+        let numbers = fleet.instances.iter().flat_map(|member| &member.partitions);
+        let highest = numbers.map(|partition| partition.partition).max();
+        highest.map_or(0, |highest| u32::try_from(highest + 1).unwrap_or(0))
+    }
+
+    pub(super) fn autoscale(&mut self) {
+        if self.roll.is_some() {
+            return;
+        }
+        let partitions = self.partitions();
+        let Some(autoscaler) = &mut self.autoscaler else {
+            return;
+        };
+        let totals = self.shared.fleet().totals;
+        let decision = autoscaler.decide(Sight {
+            at: self.began.elapsed(),
+            instances: self.target,
+            ready: u32::try_from(totals.ready).unwrap_or(u32::MAX),
+            partitions,
+            lag: totals.lag,
+            rows_per_second: totals.rows_per_second,
+        });
+        if decision.instances == self.target {
+            // Figures change each second: the words before them say what is new.
+            let kind = decision.why.split(|letter: char| letter.is_ascii_digit()).next_back();
+            let kind = kind.unwrap_or_default().to_owned();
+            if kind != self.kept {
+                info!(instances = self.target, why = decision.why, "not scaling");
+                self.kept = kind;
+            }
+        } else if let Err(refusal) = self.scale(decision.instances, &decision.why) {
+            warn!(to = decision.instances, why = decision.why, %refusal, "cannot scale");
+        }
+    }
+}
