@@ -34,6 +34,17 @@ pub enum Finding {
         /// The first offset behind it.
         to: u64,
     },
+    /// Messages of the stream that were deleted before they were delivered.
+    SequencesLost {
+        /// The stream.
+        stream: String,
+        /// The first sequence.
+        from: u64,
+        /// The first sequence behind it.
+        to: u64,
+        /// How many messages.
+        messages: u64,
+    },
 }
 
 /// Where an event came from, and who it is.

@@ -9,13 +9,13 @@ use indicatif::ProgressBar;
 use serde_json::json;
 
 use super::screen::{bar, counted, grouped, shown};
-use super::window::{Opened, WindowArgs, tables};
+use super::window::{Opened, WindowArgs, stop as no_window, tables};
 use super::{Exit, Settings, Stop};
 use crate::audit::{AuditError, Auditor, Finding, Identity};
 use crate::config::Config;
-use crate::reread::{Reach, Rows};
+use crate::reread::{Plan, Reach, Rows, Step};
 use crate::source::kafka::LostRange;
-use crate::source::kafka::window::Piece;
+use crate::source::nats::LostSequences;
 
 /// Records taken at once.
 const BATCH: usize = 10_000;
@@ -49,18 +49,19 @@ Examples:
   data-bridge audit
   data-bridge audit --topic tick_archive --from 2024-01-25T16:00:00Z --to 2024-01-25T17:00:00Z
   data-bridge audit --topic tick_archive --partition 3 --from offset:104200 --repair
+  data-bridge audit --transport nats --from seq:104200
   data-bridge audit --json | jq 'select(.finding == \"missing\")'
 
 Exit codes:
   0  everything is there
   1  something is missing, differs, or was lost; also when it was repaired just now
   2  usage or configuration
-  3  Kafka or ClickHouse cannot be reached";
+  3  Kafka, NATS or ClickHouse cannot be reached";
 
 /// Reads, compares, prints what it finds.
 pub(super) fn execute(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     let began = Instant::now();
-    let Opened { runtime, clickhouse, catalog, mut reader, plan } =
+    let Opened { runtime, clickhouse, catalog, mut log, plan } =
         args.window.open(config, Reach::Moved)?;
     let tables = tables(config, &catalog);
     let auditor = Auditor::new(clickhouse, std::sync::Arc::clone(&catalog), tables);
@@ -69,41 +70,42 @@ pub(super) fn execute(config: &Config, args: &Args) -> anyhow::Result<Exit> {
         args,
         runtime: &runtime,
         auditor: &auditor,
-        bar: bar("auditing", plan.offsets()),
-        sums: Sums { partitions: plan.spans.len() as u64, ..Sums::default() },
+        bar: bar("auditing", plan.length()),
+        sums: Sums {
+            partitions: plan.spans.len() as u64,
+            sequences: plan.sequences.end - plan.sequences.start,
+            gone: plan.expired(),
+            ..Sums::default()
+        },
     };
-    for lost in &plan.lost {
-        audit.lost(lost)?;
-    }
-    for expired in &plan.expired {
-        audit.sums.gone += expired.offsets.end - expired.offsets.start;
-    }
-    let mut rows = Rows::new(catalog, config.kafka.topics.clone());
-    for span in &plan.spans {
-        reader.open(span.clone()).map_err(Stop::from)?;
-        let mut at = span.offsets.start;
+    audit.lost(&plan, config)?;
+    let mut rows = Rows::new(catalog, config);
+    for part in plan.parts() {
+        let mut at = part.range().start;
+        let end = part.range().end;
+        log.open(part).map_err(no_window)?;
         loop {
-            match reader.read(BATCH).map_err(Stop::from)? {
-                Piece::Records(arena, next) => {
-                    audit.sums.records += arena.len() as u64;
-                    audit.sums.letters += u64::from(rows.add(span, &arena));
+            match log.read(BATCH, &mut rows).map_err(no_window)? {
+                Step::Read { records, letters, next } => {
+                    audit.sums.records += records;
+                    audit.sums.letters += letters;
                     audit.bar.inc(next - at);
                     at = next;
                 }
                 // It was committed: what overtook us is no loss, it can only not be looked at.
-                Piece::Gone(LostRange { offsets, .. }) => {
-                    audit.sums.gone += offsets.end - offsets.start;
-                    audit.bar.inc(offsets.end - at);
-                    at = offsets.end;
+                Step::Gone { offsets, next } => {
+                    audit.sums.gone += offsets;
+                    audit.bar.inc(next - at);
+                    at = next;
                 }
-                Piece::End => break,
+                Step::End => break,
             }
             while let Some(block) = rows.take_full() {
                 audit.check(&block)?;
                 rows.recycle(block);
             }
         }
-        audit.bar.inc(span.offsets.end.saturating_sub(at));
+        audit.bar.inc(end.saturating_sub(at));
     }
     while let Some(block) = rows.take_largest() {
         audit.check(&block)?;
@@ -138,6 +140,8 @@ struct Audit<'a> {
 #[derive(Debug, Default)]
 struct Sums {
     partitions: u64,
+    /// Of the stream, holes included.
+    sequences: u64,
     records: u64,
     /// Records that are dead letters by today's routes.
     letters: u64,
@@ -150,7 +154,8 @@ struct Sums {
     letters_wrong: u64,
     ranges_lost: u64,
     offsets_lost: u64,
-    /// Offsets that retention deleted after they were read.
+    messages_lost: u64,
+    /// Offsets and sequences that retention deleted after they were read.
     gone: u64,
     repaired: u64,
     untouched: u64,
@@ -186,10 +191,18 @@ impl Audit<'_> {
         Ok(())
     }
 
-    fn lost(&mut self, lost: &LostRange) -> anyhow::Result<()> {
-        let LostRange { topic, partition, offsets } = lost;
-        let (topic, partition) = (topic.clone(), *partition);
-        self.tell(&Finding::RangeLost { topic, partition, from: offsets.start, to: offsets.end })
+    fn lost(&mut self, plan: &Plan, config: &Config) -> anyhow::Result<()> {
+        for LostRange { topic, partition, offsets } in &plan.lost {
+            let (topic, partition) = (topic.clone(), *partition);
+            let (from, to) = (offsets.start, offsets.end);
+            self.tell(&Finding::RangeLost { topic, partition, from, to })?;
+        }
+        for LostSequences { sequences, messages } in &plan.lost_sequences {
+            let (stream, messages) = (config.nats.stream.clone(), *messages);
+            let (from, to) = (sequences.start, sequences.end);
+            self.tell(&Finding::SequencesLost { stream, from, to, messages })?;
+        }
+        Ok(())
     }
 
     fn tell(&mut self, finding: &Finding) -> anyhow::Result<()> {
@@ -206,6 +219,10 @@ impl Audit<'_> {
                 self.sums.ranges_lost += 1;
                 self.sums.offsets_lost += to - from;
             }
+            Finding::SequencesLost { messages, .. } => {
+                self.sums.ranges_lost += 1;
+                self.sums.messages_lost += messages;
+            }
         }
         let line = if self.args.json { serde_json::to_string(finding)? } else { line(finding) };
         self.bar.suspend(|| writeln!(std::io::stdout(), "{line}"))?;
@@ -220,9 +237,11 @@ impl Audit<'_> {
         if self.args.json {
             let page = json!({"summary": {
                 "records": sums.records, "partitions": sums.partitions,
+                "sequences": sums.sequences,
                 "dead_letters": sums.letters - sums.letters_wrong + sums.buried, "expired": sums.expired,
                 "missing": sums.missing, "differs": sums.differing, "repaired": sums.repaired,
                 "ranges_lost": sums.ranges_lost, "offsets_lost": sums.offsets_lost,
+                "messages_lost": sums.messages_lost,
                 "offsets_not_retained": sums.gone, "partitions_never_read": sums.untouched,
                 "topics_missing": sums.missing_topics,
                 "seconds": seconds,
@@ -242,13 +261,13 @@ impl Audit<'_> {
             out,
             "audited {} of {} in {seconds:.1} s: {} as rows, {} as dead letters, {} expired",
             counted(sums.records, "record"),
-            counted(sums.partitions, "partition"),
+            origins(sums.partitions, sums.sequences, config),
             grouped(present),
             grouped(letters),
             grouped(sums.expired),
         )?;
         if sums.gone > 0 {
-            let gone = counted(sums.gone, "offset");
+            let gone = counted(sums.gone, "position");
             writeln!(out, "not looked at: {gone} that retention has deleted since they were read")?;
         }
         if sums.untouched > 0 {
@@ -271,7 +290,7 @@ impl Audit<'_> {
             grouped(sums.missing),
             grouped(sums.differing),
             counted(sums.ranges_lost, "range"),
-            counted(sums.offsets_lost, "offset"),
+            counted(sums.offsets_lost + sums.messages_lost, "message"),
         )?;
         if self.args.repair {
             let of = sums.missing + sums.differing;
@@ -299,6 +318,22 @@ fn line(finding: &Finding) -> String {
             "lost     kafka:{topic}:{partition} offsets {from} to {}: deleted before they were read",
             to - 1
         ),
+        Finding::SequencesLost { stream, from, to, messages } => format!(
+            "lost     nats:{stream} sequences {from} to {}: {} deleted before {} delivered",
+            to - 1,
+            counted(*messages, "message"),
+            if *messages == 1 { "it was" } else { "they were" },
+        ),
+    }
+}
+
+/// `6 partitions and stream MARKET`.
+pub(super) fn origins(partitions: u64, sequences: u64, config: &Config) -> String {
+    let stream = format!("stream {}", config.nats.stream);
+    match (partitions, sequences) {
+        (0, 1..) => stream,
+        (_, 0) => counted(partitions, "partition"),
+        (_, 1..) => format!("{} and {stream}", counted(partitions, "partition")),
     }
 }
 

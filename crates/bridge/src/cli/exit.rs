@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use data_bridge_core::verdict::Failure;
 
 use crate::source::kafka::SourceError;
+use crate::source::nats::NatsError;
 
 /// How a command ended. Scripts rely on the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +87,22 @@ impl From<SourceError> for Stop {
                 (Exit::Usage, "see kafka.properties")
             }
             SourceError::Fenced { .. } | SourceError::Refused(_) => (Exit::Failed, ""),
+        };
+        Self::new(exit, error.to_string(), hint)
+    }
+}
+
+/// How a command ends when NATS does not let it in.
+impl From<NatsError> for Stop {
+    fn from(error: NatsError) -> Self {
+        let (exit, hint) = match error {
+            NatsError::Unreachable { .. } => (
+                Exit::Unreachable,
+                "nats.cluster_urls and nats.auth must lead to a server that lets us in",
+            ),
+            NatsError::File { .. } | NatsError::Client(_) => {
+                (Exit::Usage, "see nats.auth and nats.tls")
+            }
         };
         Self::new(exit, error.to_string(), hint)
     }

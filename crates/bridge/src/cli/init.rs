@@ -13,7 +13,6 @@ use crate::sink::tables::{Found, create, database_ddl, look_at};
 use crate::source::kafka::SourceError;
 use crate::source::kafka::terms::{self, Agreed, GroupTerms};
 use crate::source::kafka::topics::{self, Outcome, TopicOutcome};
-use crate::source::nats::NatsError;
 use crate::source::nats::stream;
 
 /// How long the cluster may take for each of two questions; a broker that just started needs a
@@ -167,20 +166,13 @@ fn unreachable(error: SourceError) -> anyhow::Error {
 
 /// Creates stream and consumer; false when one is missing or could not keep our promises.
 async fn streams(config: &Config) -> anyhow::Result<bool> {
-    let failed = |error: NatsError| match error {
-        NatsError::Unreachable { .. } => {
-            let hint = "nats.cluster_urls and nats.auth must lead to a server that lets us in";
-            anyhow::Error::from(Stop::new(Exit::Unreachable, error.to_string(), hint))
-        }
-        NatsError::File { .. } | NatsError::Client(_) => error.into(),
-    };
     let nats = &config.nats;
     if nats.mode == NatsMode::Core {
-        stream::reach(nats).await.map_err(failed)?;
+        stream::reach(nats).await.map_err(Stop::from)?;
         say("exists", "NATS; core mode needs neither stream nor consumer")?;
         return Ok(true);
     }
-    let stream::Found { stream, consumer } = stream::create(nats).await.map_err(failed)?;
+    let stream::Found { stream, consumer } = stream::create(nats).await.map_err(Stop::from)?;
     let stream = tell(&format!("stream {}", nats.stream), &stream)?;
     let consumer =
         tell(&format!("consumer {} of stream {}", nats.consumer, nats.stream), &consumer)?;

@@ -12,15 +12,14 @@ use indicatif::ProgressBar;
 use serde_json::json;
 use tokio::runtime::Runtime;
 
+use super::audit::origins;
 use super::screen::{bar, counted, grouped, shown};
-use super::window::{Opened, WindowArgs};
+use super::window::{Opened, WindowArgs, stop};
 use super::{Exit, Settings, Stop};
 use crate::config::Config;
-use crate::reread::{Reach, Rows};
+use crate::reread::{Log, Part, Reach, Rows, Step};
 use crate::sink::clickhouse::ClickHouse;
 use crate::sink::deliver::deliver;
-use crate::source::kafka::LostRange;
-use crate::source::kafka::window::{Piece, Span, WindowReader};
 
 /// Records taken at once, at full speed.
 const BATCH: usize = 10_000;
@@ -60,6 +59,7 @@ const HELP: &str = "\
 Examples:
   data-bridge replay --topic tick_archive --from 2024-01-25T16:00:00Z --to 2024-01-25T17:00:00Z
   data-bridge replay --topic tick_archive --partition 3 --from offset:0 --to offset:104200
+  data-bridge replay --transport nats --from seq:104200 --to seq:105000
   data-bridge replay --rate 20000
   data-bridge replay --dry-run --json
 
@@ -67,7 +67,7 @@ Exit codes:
   0  sent, and all of it is durable
   1  ClickHouse refused rows, or failed
   2  usage or configuration
-  3  Kafka or ClickHouse cannot be reached";
+  3  Kafka, NATS or ClickHouse cannot be reached";
 
 fn rate(text: &str) -> Result<NonZeroU32, String> {
     text.parse().map_err(|_no_rate| "write a number of records per second, at least 1".to_owned())
@@ -75,32 +75,30 @@ fn rate(text: &str) -> Result<NonZeroU32, String> {
 
 /// Reads and sends.
 pub(super) fn execute(config: &Config, args: &Args) -> anyhow::Result<Exit> {
-    let Opened { runtime, clickhouse, catalog, mut reader, plan } =
+    let Opened { runtime, clickhouse, catalog, mut log, plan } =
         args.window.open(config, Reach::Retained)?;
     let mut replay = Replay {
         args,
         clickhouse: &clickhouse,
         catalog: &catalog,
         runtime: &runtime,
-        bar: bar(if args.dry_run { "reading" } else { "replaying" }, plan.offsets()),
+        bar: bar(if args.dry_run { "reading" } else { "replaying" }, plan.length()),
         began: Instant::now(),
         sent_at: Instant::now(),
         records: 0,
-        not_retained: plan
-            .expired
-            .iter()
-            .map(|range| range.offsets.end - range.offsets.start)
-            .sum(),
+        not_retained: plan.expired(),
         rows: BTreeMap::new(),
         refused: 0,
     };
-    let mut rows = Rows::new(std::sync::Arc::clone(&catalog), config.kafka.topics.clone());
-    for span in &plan.spans {
-        replay.span(&mut reader, span, &mut rows)?;
+    let mut rows = Rows::new(std::sync::Arc::clone(&catalog), config);
+    for part in plan.parts() {
+        replay.part(&mut log, part, &mut rows)?;
     }
     replay.send_all(&mut rows)?;
     replay.bar.finish_and_clear();
-    replay.conclude(plan.spans.len() as u64)
+    let partitions = plan.spans.len() as u64;
+    let sequences = plan.sequences.end - plan.sequences.start;
+    replay.conclude(partitions, sequences, &origins(partitions, sequences, config))
 }
 
 struct Replay<'a> {
@@ -118,30 +116,24 @@ struct Replay<'a> {
 }
 
 impl Replay<'_> {
-    fn span(
-        &mut self,
-        reader: &mut WindowReader,
-        span: &Span,
-        rows: &mut Rows,
-    ) -> anyhow::Result<()> {
+    fn part(&mut self, log: &mut Log, part: Part, rows: &mut Rows) -> anyhow::Result<()> {
         let beat = self.args.rate.map_or(BATCH, |rate| rate.get().div_ceil(BEATS) as usize);
-        reader.open(span.clone()).map_err(Stop::from)?;
-        let mut at = span.offsets.start;
+        let (mut at, end) = (part.range().start, part.range().end);
+        log.open(part).map_err(stop)?;
         loop {
-            match reader.read(beat.min(BATCH)).map_err(Stop::from)? {
-                Piece::Records(arena, next) => {
-                    self.records += arena.len() as u64;
-                    rows.add(span, &arena);
+            match log.read(beat.min(BATCH), rows).map_err(stop)? {
+                Step::Read { records, next, .. } => {
+                    self.records += records;
                     self.bar.inc(next - at);
                     at = next;
                     self.keep_pace();
                 }
-                Piece::Gone(LostRange { offsets, .. }) => {
-                    self.not_retained += offsets.end - offsets.start;
-                    self.bar.inc(offsets.end - at);
-                    at = offsets.end;
+                Step::Gone { offsets, next } => {
+                    self.not_retained += offsets;
+                    self.bar.inc(next - at);
+                    at = next;
                 }
-                Piece::End => break,
+                Step::End => break,
             }
             while let Some(block) = rows.take_full() {
                 self.send(&block)?;
@@ -151,7 +143,7 @@ impl Replay<'_> {
                 self.send_all(rows)?;
             }
         }
-        self.bar.inc(span.offsets.end.saturating_sub(at));
+        self.bar.inc(end.saturating_sub(at));
         Ok(())
     }
 
@@ -196,7 +188,7 @@ impl Replay<'_> {
         Ok(())
     }
 
-    fn conclude(&self, partitions: u64) -> anyhow::Result<Exit> {
+    fn conclude(&self, partitions: u64, sequences: u64, of: &str) -> anyhow::Result<Exit> {
         let seconds = self.began.elapsed().as_secs_f64();
         let tables = self.rows.iter().map(|(id, rows)| (&self.catalog.table(*id).name, *rows));
         let mut out = std::io::stdout().lock();
@@ -205,6 +197,7 @@ impl Replay<'_> {
             let page = json!({
                 "records": self.records,
                 "partitions": partitions,
+                "sequences": sequences,
                 "rows": tables.collect::<serde_json::Map<_, _>>(),
                 "refused": self.refused,
                 "offsets_not_retained": self.not_retained,
@@ -214,14 +207,14 @@ impl Replay<'_> {
             writeln!(out, "{page:#}")?;
         } else {
             let verb = if self.args.dry_run { "read" } else { "replayed" };
-            let (records, of) = (counted(self.records, "record"), counted(partitions, "partition"));
+            let records = counted(self.records, "record");
             writeln!(out, "{verb} {records} of {of} in {seconds:.1} s")?;
             for (name, rows) in tables {
                 let verb = if self.args.dry_run { "would go" } else { "went" };
                 writeln!(out, "  {} {verb} to {name}", counted(rows, "row"))?;
             }
             if self.not_retained > 0 {
-                let gone = counted(self.not_retained, "offset");
+                let gone = counted(self.not_retained, "position");
                 writeln!(out, "not replayed: {gone} that retention has deleted")?;
             }
             if self.refused > 0 {

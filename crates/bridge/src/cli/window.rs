@@ -2,20 +2,26 @@
 
 use std::sync::Arc;
 
+use clap::ValueEnum;
 use data_bridge_core::catalog::Catalog;
 use data_bridge_core::units::TableId;
 use tokio::runtime::Runtime;
 
 use super::{Exit, Stop};
-use crate::config::Config;
-use crate::reread::{Bound, Plan, Reach, Window, WindowError, plan};
+use crate::config::{Config, NatsMode};
+use crate::reread::{Bound, Log, Plan, Reach, Sources, Window, WindowError};
 use crate::routes::{self, RouteError};
 use crate::sink::clickhouse::ClickHouse;
-use crate::source::kafka::window::WindowReader;
+use crate::source::nats;
+use crate::source::nats::window::StreamError;
 
 /// Which part of the log.
 #[derive(Debug, clap::Args)]
 pub struct WindowArgs {
+    /// Only what came by this way [default: all topics, and the stream]
+    #[arg(long, value_name = "WAY", value_enum)]
+    pub(super) transport: Option<Way>,
+
     /// Only this topic [default: all of kafka.topics]
     #[arg(long, value_name = "TOPIC")]
     pub(super) topic: Option<String>,
@@ -24,14 +30,23 @@ pub struct WindowArgs {
     #[arg(long, value_name = "NUMBER", requires = "topic", value_parser = clap::value_parser!(i32).range(0..))]
     pub(super) partition: Option<i32>,
 
-    /// From this time or offset on: 2024-01-25T16:00:00Z or offset:104200 [default: where the bridge
-    /// began]
-    #[arg(long, value_name = "TIME|offset:N")]
+    /// From here on: a time such as 2024-01-25T16:00:00Z, an offset of a topic such as
+    /// offset:104200, or a sequence of the stream such as seq:104200 [default: where the bridge began]
+    #[arg(long, value_name = "TIME|offset:N|seq:N")]
     pub(super) from: Option<Bound>,
 
-    /// Up to this time or offset, not included [default: what the group has committed]
-    #[arg(long, value_name = "TIME|offset:N")]
+    /// Up to here, not included [default: what is committed, and acked]
+    #[arg(long, value_name = "TIME|offset:N|seq:N")]
     pub(super) to: Option<Bound>,
+}
+
+/// A way to the bridge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Way {
+    /// The topics
+    Kafka,
+    /// The stream
+    Nats,
 }
 
 /// What a window leads to: a plan, and what carries it out.
@@ -39,27 +54,54 @@ pub(super) struct Opened {
     pub(super) runtime: Runtime,
     pub(super) clickhouse: ClickHouse,
     pub(super) catalog: Arc<Catalog>,
-    pub(super) reader: WindowReader,
+    pub(super) log: Log,
     pub(super) plan: Plan,
 }
 
 impl WindowArgs {
-    /// Asks Kafka and ClickHouse what the window comes to.
+    /// Asks the sources and ClickHouse what the window comes to.
     pub(super) fn open(&self, config: &Config, reach: Reach) -> anyhow::Result<Opened> {
         let window = self.window()?;
-        if !config.kafka.enabled {
-            let what = "kafka.enabled is false, and only Kafka topics can be read again";
-            return Err(Stop::new(Exit::Usage, what, "set kafka.enabled: true").into());
-        }
+        let sources = self.sources(config)?;
         let runtime = super::runtime()?;
         let (clickhouse, catalog) = catalog(config, &runtime)?;
-        let reader = WindowReader::new(&config.kafka, &config.instance).map_err(Stop::from)?;
-        let plan = plan(&reader, &window, reach).map_err(|error| match error {
-            WindowError::Unknown { what, hint } => Stop::new(Exit::Usage, what, hint),
-            WindowError::Nothing { what, hint } => Stop::new(Exit::Failed, what, hint),
-            WindowError::Source(error) => error.into(),
-        })?;
-        Ok(Opened { runtime, clickhouse, catalog, reader, plan })
+        let log = Log::new(config, sources, &catalog, runtime.handle()).map_err(stop)?;
+        let plan = log.plan(&window, reach).map_err(stop)?;
+        Ok(Opened { runtime, clickhouse, catalog, log, plan })
+    }
+
+    /// What keeps messages and is meant.
+    fn sources(&self, config: &Config) -> Result<Sources, Stop> {
+        let configured = Sources::of(config);
+        let wanted = Sources {
+            kafka: self.transport != Some(Way::Nats),
+            nats: self.transport != Some(Way::Kafka) && self.topic.is_none(),
+        };
+        let wanted = wanted.with(self.from).with(self.to);
+        if wanted == (Sources { kafka: false, nats: false }) {
+            let what = "a sequence counts in the stream, an offset in a topic; here both are meant";
+            let hint = "let --from and --to be of one kind, and of the source that is named";
+            return Err(Stop::new(Exit::Usage, what, hint));
+        }
+        let sources = Sources {
+            kafka: wanted.kafka && configured.kafka,
+            nats: wanted.nats && configured.nats,
+        };
+        if sources == (Sources { kafka: false, nats: false }) {
+            let (what, hint) = match (wanted.kafka, wanted.nats, config.nats.mode) {
+                (false, true, NatsMode::Core) if config.nats.enabled => {
+                    ("core NATS keeps nothing that could be read again", "set nats.mode: jetstream")
+                }
+                (false, ..) => ("nats.enabled is false", "set nats.enabled: true"),
+                (true, false, _) => ("kafka.enabled is false", "set kafka.enabled: true"),
+                (true, true, _) => (
+                    "no source is configured that could be read again",
+                    "set kafka.enabled: true, or nats.enabled: true with nats.mode: jetstream",
+                ),
+            };
+            return Err(Stop::new(Exit::Usage, what, hint));
+        }
+        Ok(sources)
     }
 
     fn window(&self) -> Result<Window, Stop> {
@@ -70,15 +112,30 @@ impl WindowArgs {
         }
         let is_backwards = match (self.from, self.to) {
             (Some(Bound::Time(from)), Some(Bound::Time(to))) => from >= to,
-            (Some(Bound::Offset(from)), Some(Bound::Offset(to))) => from >= to,
+            (Some(Bound::Offset(from)), Some(Bound::Offset(to)))
+            | (Some(Bound::Sequence(from)), Some(Bound::Sequence(to))) => from >= to,
             _ => false,
         };
         if let (true, Some(from), Some(to)) = (is_backwards, self.from, self.to) {
             let what = format!("nothing lies from {from} up to {to}, which is not included");
             return Err(Stop::new(Exit::Usage, what, "let --to lie behind --from"));
         }
-        let Self { topic, partition, from, to } = self;
+        let Self { topic, partition, from, to, transport: _ } = self;
         Ok(Window { topic: topic.clone(), partition: *partition, from: *from, to: *to })
+    }
+}
+
+/// How a command ends that cannot read again.
+pub(super) fn stop(error: WindowError) -> Stop {
+    match error {
+        WindowError::Unknown { what, hint } => Stop::new(Exit::Usage, what, hint),
+        WindowError::Nothing { what, hint } => Stop::new(Exit::Failed, what, hint),
+        WindowError::Source(error) => error.into(),
+        WindowError::Stream(StreamError::Nats(error)) => error.into(),
+        WindowError::Stream(error @ StreamError::Missing { .. }) => {
+            let hint = "nats.stream and nats.consumer must be those of the instances";
+            Stop::new(Exit::Failed, error.to_string(), hint)
+        }
     }
 }
 
@@ -99,10 +156,13 @@ pub(super) fn catalog(
     Ok((clickhouse, Arc::new(catalog)))
 }
 
-/// The tables that the topics lead to.
+/// The tables that topics and subjects lead to.
 pub(super) fn tables(config: &Config, catalog: &Catalog) -> Vec<TableId> {
+    let Sources { kafka, nats } = Sources::of(config);
     let routes = config.kafka.topics.values().filter_map(|name| catalog.route_id(name));
-    let mut tables: Vec<_> = routes.map(|route| catalog.route(route).table).collect();
+    let of_topics = routes.map(|route| catalog.route(route).table).filter(|_| kafka);
+    let of_subjects = nats::tables(&config.nats, catalog).into_iter().filter(|_| nats);
+    let mut tables: Vec<_> = of_topics.chain(of_subjects).collect();
     tables.sort_unstable();
     tables.dedup();
     tables

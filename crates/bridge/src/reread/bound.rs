@@ -10,25 +10,26 @@ pub enum Bound {
     Time(i64),
     /// The record with this offset, in each partition of a topic.
     Offset(u64),
+    /// The message with this number in the stream.
+    Sequence(u64),
 }
 
 /// What would have been right.
-const WANTED: &str =
-    "write a time such as 2024-01-25T16:00:00Z, or an offset such as offset:104200";
+const WANTED: &str = "write a time such as 2024-01-25T16:00:00Z, an offset such as offset:104200, \
+                      or a sequence such as seq:104200";
 
 impl FromStr for Bound {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if let Some(number) = text.strip_prefix("offset:") {
-            return number
-                .parse()
-                .map(Self::Offset)
-                .map_err(|_not_a_number| format!("`{number}` is no offset: {WANTED}"));
+        let number = |number: &str, what: &str| {
+            number.parse().map_err(|_not_a_number| format!("`{number}` is no {what}: {WANTED}"))
+        };
+        if let Some(offset) = text.strip_prefix("offset:") {
+            return number(offset, "offset").map(Self::Offset);
         }
-        if text.starts_with("seq:") {
-            let why = "sequence numbers belong to streams, and only Kafka topics can be read again";
-            return Err(format!("{why}: {WANTED}"));
+        if let Some(sequence) = text.strip_prefix("seq:") {
+            return number(sequence, "sequence").map(Self::Sequence);
         }
         if let Ok(time) = text.parse::<jiff::Timestamp>() {
             return Ok(Self::Time(time.as_millisecond()));
@@ -49,6 +50,7 @@ impl fmt::Display for Bound {
                 Err(_) => write!(f, "{ms} ms"),
             },
             Self::Offset(offset) => write!(f, "offset:{offset}"),
+            Self::Sequence(sequence) => write!(f, "seq:{sequence}"),
         }
     }
 }
@@ -58,9 +60,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_and_offsets_are_read() {
+    fn times_offsets_and_sequences_are_read() {
         assert_eq!("offset:0".parse(), Ok(Bound::Offset(0)));
         assert_eq!("offset:104200".parse(), Ok(Bound::Offset(104_200)));
+        assert_eq!("seq:104200".parse(), Ok(Bound::Sequence(104_200)));
+        assert_eq!(Bound::Sequence(5).to_string(), "seq:5");
         for text in
             ["2024-01-25T16:00:00Z", "2024-01-25 17:00:00+01:00", "2024-01-25T16:00:00.000Z"]
         {
@@ -79,7 +83,8 @@ mod tests {
             "offset:x",
             "offset: 1",
             "12",
-            "seq:5",
+            "seq:",
+            "seq:-5",
             "yesterday",
             "2024-01-25",
             "2024-01-25T16:00:00",

@@ -1,10 +1,12 @@
-//! From a window to the offsets that are read, partition by partition.
+//! From a window to what is read: offsets partition by partition, and sequences of the stream.
 
 use std::ops::Range;
 
-use super::Bound;
+use super::{Bound, Part};
 use crate::source::kafka::window::{Span, Standing, WindowReader};
 use crate::source::kafka::{LostRange, SourceError};
+use crate::source::nats::LostSequences;
+use crate::source::nats::window::{self, StreamError, StreamReader};
 
 /// What is to be read again. Without any part: everything that is retained since the bridge began,
 /// up to what the group has committed.
@@ -32,12 +34,18 @@ pub enum Reach {
 /// What a window comes to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// What can be read; none is empty.
+    /// What can be read of topics; none is empty.
     pub spans: Vec<Span>,
+    /// What can be read of the stream.
+    pub sequences: Range<u64>,
     /// What was deleted before the bridge read it.
     pub lost: Vec<LostRange>,
+    /// The same of the stream.
+    pub lost_sequences: Vec<LostSequences>,
     /// What the window names and retention has deleted, lost ranges included: nobody can read it.
     pub expired: Vec<LostRange>,
+    /// The same of the stream.
+    pub expired_sequences: u64,
     /// Partitions of which the group has moved nothing.
     pub untouched: usize,
     /// Topics that do not exist.
@@ -63,16 +71,23 @@ pub enum WindowError {
         /// What would help.
         hint: String,
     },
-    /// The sources cannot be asked.
+    /// Kafka cannot be asked.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// The stream cannot be asked.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
 }
 
-/// Finds out what a window comes to.
+/// Finds out what a window comes to, of topics.
 ///
 /// # Errors
 /// When it names a topic or partition that is not there, or Kafka cannot be asked.
-pub fn plan(reader: &WindowReader, window: &Window, reach: Reach) -> Result<Plan, WindowError> {
+pub(super) fn of_topics(
+    reader: &WindowReader,
+    window: &Window,
+    reach: Reach,
+) -> Result<Plan, WindowError> {
     let topics = reader.topics();
     let wanted = match &window.topic {
         None => topics.clone(),
@@ -138,7 +153,9 @@ fn offsets(
 ) -> Result<Vec<Option<u64>>, SourceError> {
     match bound {
         None => Ok(vec![None; standings.len()]),
-        Some(Bound::Offset(offset)) => Ok(vec![Some(offset); standings.len()]),
+        Some(Bound::Offset(offset) | Bound::Sequence(offset)) => {
+            Ok(vec![Some(offset); standings.len()])
+        }
         Some(Bound::Time(time)) => {
             let offsets = reader.offsets_from(standings, time)?;
             Ok(offsets.into_iter().map(Some).collect())
@@ -146,11 +163,83 @@ fn offsets(
     }
 }
 
+/// Finds out what a window comes to, of the stream.
+///
+/// # Errors
+/// When stream or consumer are not there, or NATS cannot be asked.
+pub(super) fn of_stream(
+    reader: &StreamReader,
+    window: &Window,
+    reach: Reach,
+    plan: &mut Plan,
+) -> Result<(), WindowError> {
+    let standing = reader.standing()?;
+    if reach == Reach::Moved && standing.moved.end <= 1 && !standing.retained.is_empty() {
+        let messages = standing.retained.end - standing.retained.start;
+        let stream = &standing.stream;
+        let what = format!("the consumer has acked none of {messages} messages of stream {stream}");
+        let hint = "nats.stream and nats.consumer must be those of the instances".into();
+        return Err(WindowError::Nothing { what, hint });
+    }
+    let sequence = |bound: Option<Bound>| match bound {
+        None => Ok(None),
+        Some(Bound::Sequence(sequence) | Bound::Offset(sequence)) => Ok(Some(sequence)),
+        Some(Bound::Time(time)) => reader.sequence_from(time).map(Some),
+    };
+    let is_time = matches!(window.from, Some(Bound::Time(_)));
+    // A time before everything that is left reaches back over what is gone.
+    let from = sequence(window.from)?.filter(|from| !is_time || *from > standing.retained.start);
+    plan.add_stream(&standing, from, sequence(window.to)?, reach);
+    Ok(())
+}
+
 impl Plan {
-    /// Offsets to be read.
+    /// What can be read, one part after the other.
     #[must_use]
-    pub fn offsets(&self) -> u64 {
-        self.spans.iter().map(|span| span.offsets.end - span.offsets.start).sum()
+    pub fn parts(&self) -> Vec<Part> {
+        let mut parts: Vec<_> = self.spans.iter().cloned().map(Part::Partition).collect();
+        if !self.sequences.is_empty() {
+            parts.push(Part::Stream(self.sequences.clone()));
+        }
+        parts
+    }
+
+    /// Offsets and sequences to be read.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        let spans = self.spans.iter().map(|span| span.offsets.end - span.offsets.start);
+        spans.sum::<u64>() + (self.sequences.end - self.sequences.start)
+    }
+
+    /// Offsets and sequences that retention has deleted.
+    #[must_use]
+    pub fn expired(&self) -> u64 {
+        let ranges = self.expired.iter().map(|range| range.offsets.end - range.offsets.start);
+        ranges.sum::<u64>() + self.expired_sequences
+    }
+
+    fn add_stream(
+        &mut self,
+        standing: &window::Standing,
+        from: Option<u64>,
+        to: Option<u64>,
+        reach: Reach,
+    ) {
+        let window::Standing { retained, moved, lost, .. } = standing;
+        let most = match reach {
+            Reach::Moved => moved.clone(),
+            Reach::Retained => 0..retained.end,
+        };
+        let named = from.unwrap_or(0)..to.unwrap_or(u64::MAX);
+        let wanted = common(&(from.unwrap_or(moved.start)..to.unwrap_or(moved.end)), &most);
+        self.lost_sequences.extend(lost.iter().filter_map(|lost| {
+            let sequences = common(&lost.sequences, &named);
+            let messages = lost.messages.min(sequences.end - sequences.start);
+            (messages > 0).then_some(LostSequences { sequences, messages })
+        }));
+        let gone = wanted.start..wanted.end.min(retained.start);
+        self.expired_sequences += gone.end.saturating_sub(gone.start);
+        self.sequences = common(&wanted, retained);
     }
 
     fn add(&mut self, standing: &Standing, from: Option<u64>, to: Option<u64>, reach: Reach) {
@@ -221,7 +310,7 @@ mod tests {
         for reach in [Reach::Moved, Reach::Retained] {
             let plan = of(&standing(), None, None, reach);
             assert_eq!(spans(&plan), [200..800]);
-            assert_eq!(plan.offsets(), 600);
+            assert_eq!(plan.length(), 600);
             assert_eq!(ranges(&plan.lost), [300..320]);
             assert!(plan.expired.is_empty());
         }
@@ -269,5 +358,33 @@ mod tests {
         let plan = of(&standing, None, None, Reach::Moved);
         assert_eq!((plan.spans.len(), plan.untouched), (0, 1));
         assert_eq!(spans(&of(&standing, None, None, Reach::Retained)), [100..900]);
+    }
+
+    #[test]
+    fn a_window_of_the_stream_is_cut_as_one_of_a_partition() {
+        let lost = LostSequences { sequences: 301..321, messages: 15 };
+        // Retained 100..900; acked up to 800.
+        let standing = window::Standing {
+            stream: "MARKET".into(),
+            retained: 100..900,
+            moved: 1..800,
+            lost: vec![lost.clone()],
+        };
+        let of = |from, to, reach| {
+            let mut plan = Plan::default();
+            plan.add_stream(&standing, from, to, reach);
+            plan
+        };
+        let plan = of(None, None, Reach::Moved);
+        assert_eq!((plan.sequences.clone(), plan.expired_sequences), (100..800, 99));
+        assert_eq!((plan.lost_sequences.clone(), plan.length()), (vec![lost], 700));
+        let plan = of(Some(310), Some(2_000), Reach::Moved);
+        assert_eq!((plan.sequences.clone(), plan.expired_sequences), (310..800, 0));
+        let cut = LostSequences { sequences: 310..321, messages: 11 };
+        assert_eq!(plan.lost_sequences, [cut]);
+        assert_eq!(of(Some(310), Some(2_000), Reach::Retained).sequences, 310..900);
+        assert_eq!(of(Some(700), Some(701), Reach::Moved).length(), 1);
+        assert_eq!(of(Some(700), Some(700), Reach::Moved).length(), 0);
+        assert_eq!(of(Some(850), None, Reach::Moved).length(), 0);
     }
 }

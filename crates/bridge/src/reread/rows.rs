@@ -6,8 +6,10 @@ use std::sync::Arc;
 use data_bridge_core::arena::Arena;
 use data_bridge_core::block::{Block, Blocks};
 use data_bridge_core::catalog::Catalog;
-use data_bridge_core::decode::{Decoder, Tally};
+use data_bridge_core::decode::{Decoder, MsgId, Tally, bury_unrouted};
+use data_bridge_core::units::RouteId;
 
+use crate::config::Config;
 use crate::source::kafka::window::Span;
 
 /// Rows that gather before the largest block is worked on: enough that a question per block costs
@@ -16,27 +18,41 @@ const MOST_ROWS: u64 = 200_000;
 /// The same in bytes.
 const MOST_BYTES: u64 = 64 << 20;
 
-/// Decodes records by their topic's route and gathers the rows, shelf by shelf.
+/// Decodes records by the route of their topic or subject and gathers the rows, shelf by shelf.
 #[derive(Debug)]
 pub struct Rows {
     catalog: Arc<Catalog>,
     /// Topic to route name.
     topics: BTreeMap<String, String>,
     decoder: Option<(Span, Decoder)>,
+    /// What rows of the stream call it.
+    stream: String,
+    of_stream: BTreeMap<RouteId, Decoder>,
+    msg_id: MsgId,
     blocks: Blocks,
     tally: Tally,
 }
 
 impl Rows {
-    /// No rows yet. `topics` says which route each topic has.
+    /// No rows yet.
     #[must_use]
-    pub fn new(catalog: Arc<Catalog>, topics: BTreeMap<String, String>) -> Self {
-        let blocks = Blocks::new(Arc::clone(&catalog));
-        Self { catalog, topics, decoder: None, blocks, tally: Tally::default() }
+    pub fn new(catalog: Arc<Catalog>, config: &Config) -> Self {
+        let msg_id =
+            if config.nats.msg_id_is_event_id { MsgId::IsEventId } else { MsgId::default() };
+        Self {
+            blocks: Blocks::new(Arc::clone(&catalog)),
+            catalog,
+            topics: config.kafka.topics.clone(),
+            decoder: None,
+            stream: format!("nats:{}", config.nats.stream),
+            of_stream: BTreeMap::new(),
+            msg_id,
+            tally: Tally::default(),
+        }
     }
 
     /// Decodes records of a span, as an instance would now. Returns how many are dead letters.
-    pub fn add(&mut self, span: &Span, arena: &Arena) -> u32 {
+    pub(super) fn add(&mut self, span: &Span, arena: &Arena) -> u32 {
         let is_same = |known: &Span| known.topic == span.topic && known.partition == span.partition;
         if !self.decoder.as_ref().is_some_and(|(known, _)| is_same(known)) {
             let route = self.topics.get(&span.topic).and_then(|name| self.catalog.route_id(name));
@@ -49,6 +65,24 @@ impl Rows {
         if let Some((_, decoder)) = &mut self.decoder {
             let now = jiff::Timestamp::now().as_millisecond();
             decoder.decode(arena, now, &mut self.blocks, &mut self.tally);
+        }
+        self.tally.dead_letters()
+    }
+
+    /// The same for messages of the stream; those of subjects that no route takes have none.
+    pub(super) fn add_messages(&mut self, route: Option<RouteId>, arena: &Arena) -> u32 {
+        self.tally.clear();
+        let now = jiff::Timestamp::now().as_millisecond();
+        let (blocks, tally) = (&mut self.blocks, &mut self.tally);
+        match route {
+            Some(route) => {
+                let decoder = self.of_stream.entry(route).or_insert_with(|| {
+                    let (catalog, origin) = (Arc::clone(&self.catalog), self.stream.clone());
+                    Decoder::new(catalog, route, origin).with_msg_id(self.msg_id)
+                });
+                decoder.decode(arena, now, blocks, tally);
+            }
+            None => bury_unrouted(arena, &self.stream, now, &self.catalog, blocks, tally),
         }
         self.tally.dead_letters()
     }

@@ -8,6 +8,7 @@ mod api;
 mod connect;
 mod gather;
 mod live;
+mod losses;
 mod mailbox;
 mod pull;
 mod reply;
@@ -16,6 +17,7 @@ mod shared;
 mod status;
 pub mod stream;
 mod watch;
+pub mod window;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -33,6 +35,7 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 pub use connect::{NatsError, client_options};
+pub use losses::LostSequences;
 pub use reply::Replies;
 use routing::roots;
 pub use routing::tables;

@@ -14,18 +14,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::Value;
 
-use crate::by_hand::{Sender, drain, run_command};
+use crate::by_hand::{Sender, audit, drain, run_command};
 use crate::world::{PATIENCE, Scenario, clickhouse, kafka, produce, until, wait_for};
-
-/// The findings and the summary that `audit --json` prints.
-fn audit(scenario: &Scenario, arguments: &[&str], code: i32) -> (Vec<Value>, Value) {
-    let said = run_command(scenario, &[&["audit", "--json"], arguments].concat());
-    assert_eq!(said.code, Some(code), "{said:?}");
-    let mut lines: Vec<Value> =
-        said.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    let summary = lines.pop().expect("a summary")["summary"].take();
-    (lines, summary)
-}
 
 /// Deletes rows by hand, at once.
 fn delete(scenario: &Scenario, table: &str, condition: &str) {

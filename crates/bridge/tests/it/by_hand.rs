@@ -14,6 +14,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::{ClientConfig, ClientContext};
+use serde_json::Value;
 
 use crate::world::{Instance, PATIENCE, Scenario, binary, kafka, until, wait_for};
 
@@ -180,4 +181,15 @@ pub(crate) fn wait_for_reasons(bridge: &Instance, wanted: &[String]) {
             Err(format!("not said: {missing:?} in {page}\n{}", bridge.tail()))
         }
     });
+}
+
+/// The findings and the summary that `audit --json` prints.
+#[track_caller]
+pub(crate) fn audit(scenario: &Scenario, arguments: &[&str], code: i32) -> (Vec<Value>, Value) {
+    let said = run_command(scenario, &[&["audit", "--json"], arguments].concat());
+    assert_eq!(said.code, Some(code), "{said:?}");
+    let mut lines: Vec<Value> =
+        said.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let summary = lines.pop().expect("a summary")["summary"].take();
+    (lines, summary)
 }

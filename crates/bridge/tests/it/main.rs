@@ -40,6 +40,7 @@ mod latest;
 mod letters_away;
 mod lost_answers;
 mod memory;
+mod nats_again;
 mod nats_drain;
 mod nats_faults;
 mod nats_stage;

@@ -9,6 +9,7 @@ use data_bridge_lab::nats::Assurance;
 use data_bridge_lab::proxy::{Fault, Proxy};
 use serde_json::json;
 
+use crate::by_hand::audit;
 use crate::nats_stage::{ACK_WAIT, Stream, finish, nats, own_nats, publisher, scenario, ticks};
 use crate::world::{Instance, PATIENCE, Scenario, clickhouse, pause, proxy_to, until};
 
@@ -345,6 +346,9 @@ fn purged_messages_are_counted_and_a_stream_made_anew_is_read_from_its_start() {
     proxy.set(Fault::Pass);
     bridge.wait_ready();
     scenario.wait_rows_in_all(delivered);
+    stream.wait_acked();
+    let (findings, summary) = audit(&scenario, &[], 1);
+    assert_eq!(summary["messages_lost"].as_u64(), Some(lost), "{findings:#?} {summary}");
 
     // The server loses its disk: sequences begin again.
     admin.publish_one("$JS.API.STREAM.DELETE.NATS_PURGE", b"", &[]).expect("deleted");

@@ -1,9 +1,12 @@
 //! JetStream's own requests and answers, as JSON over NATS.
 
+use std::collections::BTreeMap;
+
 use async_nats::client::RequestErrorKind;
 use async_nats::{Client, Subject};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 /// Why a request was not granted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -89,9 +92,12 @@ pub(super) struct StreamConfig {
 /// A consumer, as far as we care.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct ConsumerInfo {
+    pub(super) name: String,
     pub(super) created: String,
     pub(super) config: ConsumerConfig,
     pub(super) delivered: Sequences,
+    /// Everything up to here is acked.
+    pub(super) ack_floor: Sequences,
     pub(super) num_ack_pending: u64,
     pub(super) num_redelivered: u64,
     pub(super) num_pending: u64,
@@ -127,6 +133,18 @@ pub(super) struct ConsumerConfig {
     /// Set for a push consumer.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) deliver_subject: String,
+    /// What clients keep there, and the server itself.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) metadata: BTreeMap<String, String>,
+}
+
+/// Where a reader begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// At this sequence, or the next that is left.
+    Sequence(u64),
+    /// At the first message that was stored at this time or later, in ms since 1970.
+    Time(i64),
 }
 
 #[derive(Serialize)]
@@ -168,6 +186,66 @@ pub(super) async fn create_consumer(
     let body = serde_json::to_string(&body).map_err(unreadable)?;
     let name = &config.durable_name;
     ask(client, format!("$JS.API.CONSUMER.DURABLE.CREATE.{stream}.{name}"), body).await
+}
+
+/// Creates a consumer that is read once: nothing is acked, and the server forgets it soon after its
+/// reader has gone. Behind what it has delivered is where it begins.
+pub(super) async fn create_reader(
+    client: &Client,
+    stream: &str,
+    start: Start,
+) -> Result<ConsumerInfo, ApiError> {
+    let mut config = json!({
+        "ack_policy": "none",
+        "replay_policy": "instant",
+        "inactive_threshold": 30_000_000_000_u64,
+        "mem_storage": true,
+        "num_replicas": 1,
+    });
+    match start {
+        Start::Sequence(sequence) => {
+            config["deliver_policy"] = "by_start_sequence".into();
+            config["opt_start_seq"] = sequence.max(1).into();
+        }
+        Start::Time(ms) => {
+            let time = jiff::Timestamp::from_millisecond(ms).map_err(|error| {
+                ApiError::Refused { code: 0, text: format!("{ms} ms is no time: {error}") }
+            })?;
+            config["deliver_policy"] = "by_start_time".into();
+            config["opt_start_time"] = time.to_string().into();
+        }
+    }
+    let body = json!({ "stream_name": stream, "config": config });
+    ask(client, format!("$JS.API.CONSUMER.CREATE.{stream}"), body.to_string()).await
+}
+
+/// Deletes a consumer.
+pub(super) async fn delete_consumer(
+    client: &Client,
+    stream: &str,
+    name: &str,
+) -> Result<(), ApiError> {
+    let _: Value = ask(client, format!("$JS.API.CONSUMER.DELETE.{stream}.{name}"), "").await?;
+    Ok(())
+}
+
+/// Writes a note into a consumer's metadata and leaves all else as it is, settings unknown to us
+/// included.
+pub(super) async fn note(
+    client: &Client,
+    stream: &str,
+    name: &str,
+    key: &str,
+    value: &str,
+) -> Result<(), ApiError> {
+    let info = format!("$JS.API.CONSUMER.INFO.{stream}.{name}");
+    let mut found: Value = ask(client, info, "").await?;
+    let mut config = found["config"].take();
+    config["metadata"][key] = value.into();
+    let body = json!({ "stream_name": stream, "config": config, "action": "update" });
+    let subject = format!("$JS.API.CONSUMER.DURABLE.CREATE.{stream}.{name}");
+    let _: Value = ask(client, subject, body.to_string()).await?;
+    Ok(())
 }
 
 async fn ask<T: DeserializeOwned>(

@@ -51,7 +51,7 @@ pub(super) struct Puller {
 
 /// How a pull ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     /// All came, or the server says that no more comes.
     Over,
     /// Its next message is larger than the bytes asked for.
@@ -253,7 +253,7 @@ impl Puller {
 }
 
 /// What came.
-enum Taken {
+pub(super) enum Taken {
     Message,
     /// Nothing but a sign of life.
     Heartbeat,
@@ -261,7 +261,7 @@ enum Taken {
 }
 
 /// What a status says of the pull (ADR-13 of NATS).
-fn status_of(status: u16, description: &str) -> Taken {
+pub(super) fn status_of(status: u16, description: &str) -> Taken {
     let description = description.to_ascii_lowercase();
     Taken::End(match status {
         100 => return Taken::Heartbeat,

@@ -7,6 +7,8 @@ use bytes::Bytes;
 pub(super) struct Delivery {
     /// Its number in the stream.
     pub(super) sequence: u64,
+    /// Its number among the deliveries of the consumer.
+    pub(super) ordinal: u64,
     /// When the stream stored it, in ms since 1970.
     pub(super) time_ms: i64,
     /// How often it was delivered, this time included.
@@ -26,9 +28,11 @@ pub(super) fn read(reply: &str) -> Option<Delivery> {
     let mut numbers = tokens.split('.').skip(skipped).map(|token| token.parse::<u64>().ok());
     let deliveries = numbers.next()??;
     let sequence = numbers.next()??;
-    let nanos = numbers.nth(1)??;
+    let ordinal = numbers.next()??;
+    let nanos = numbers.next()??;
     Some(Delivery {
         sequence,
+        ordinal,
         time_ms: i64::try_from(nanos / 1_000_000).ok()?,
         deliveries: u32::try_from(deliveries).unwrap_or(u32::MAX),
     })
@@ -105,7 +109,12 @@ mod tests {
 
     #[test]
     fn both_forms_of_the_reply_subject_are_read() {
-        let wanted = Some(Delivery { sequence: 1_234, time_ms: 1_706_198_400_123, deliveries: 2 });
+        let wanted = Some(Delivery {
+            sequence: 1_234,
+            ordinal: 77,
+            time_ms: 1_706_198_400_123,
+            deliveries: 2,
+        });
         let old = "$JS.ACK.MARKET.data-bridge.2.1234.77.1706198400123456789.9";
         assert_eq!(read(old), wanted);
         let new = "$JS.ACK._.ACCHASH.MARKET.data-bridge.2.1234.77.1706198400123456789.9.rnd";

@@ -1,5 +1,6 @@
 //! The stream and its consumer: what they must be, created by `init`, compared by everyone.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_nats::Client;
@@ -129,6 +130,7 @@ pub(super) fn wanted_consumer(config: &config::Nats) -> ConsumerConfig {
         filter_subject: String::new(),
         filter_subjects: Vec::new(),
         deliver_subject: String::new(),
+        metadata: BTreeMap::new(),
     }
 }
 

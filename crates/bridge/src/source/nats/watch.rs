@@ -8,6 +8,7 @@ use async_nats::Client;
 use tracing::{info, warn};
 
 use super::api::{self, ApiError, ConsumerInfo, StreamInfo};
+use super::losses::{self, Losses, LostSequences};
 use super::shared::Shared;
 use super::stream::{compare_consumers, wanted_consumer};
 use crate::config;
@@ -29,10 +30,16 @@ struct Seen {
 /// Looks again and again, until its task is ended.
 pub(super) async fn run(client: Client, config: config::Nats, shared: Arc<Shared>) {
     let mut seen: Option<Seen> = None;
+    // What was lost and is not in the consumer's metadata yet.
+    let mut unnoted = Losses::default();
     loop {
         let found = look(&client, &config).await;
         let ready = match found {
-            Ok((stream, consumer)) => take(&config, &shared, &mut seen, &stream, &consumer),
+            Ok((stream, consumer)) => {
+                let ready = take(&config, &shared, &mut seen, &stream, &consumer, &mut unnoted);
+                note(&client, &config, &consumer, &mut unnoted).await;
+                ready
+            }
             Err(reason) => {
                 let mut view = shared.view();
                 if view.reasons.first() != Some(&reason) && shared.link.state().connected {
@@ -81,10 +88,29 @@ fn take(
     seen: &mut Option<Seen>,
     stream: &StreamInfo,
     consumer: &ConsumerInfo,
+    unnoted: &mut Losses,
 ) -> bool {
     let name = &config.stream;
-    if let Some(before) = seen.as_ref() {
-        compare(name, shared, before, stream, consumer);
+    let lost = match seen.as_ref() {
+        Some(before) => compare(name, shared, before, stream, consumer, unnoted),
+        None => lost_meanwhile(stream.state.first_seq, consumer),
+    };
+    // Until the consumer is beyond it, each look sees it again.
+    let is_known = |lost: &LostSequences| {
+        unnoted.covers(&lost.sequences) || known(consumer).covers(&lost.sequences)
+    };
+    if let Some(lost) = lost.filter(|lost| !is_known(lost)) {
+        warn!(
+            stream = name,
+            from = lost.sequences.start,
+            to = lost.sequences.end - 1,
+            messages = lost.messages,
+            "messages were deleted before they were delivered"
+        );
+        let mut view = shared.view();
+        view.lost_ranges += 1;
+        view.lost_messages += lost.messages;
+        unnoted.add(lost);
     }
     let differences = compare_consumers(&wanted_consumer(config), &consumer.config);
     let reasons: Vec<_> = differences
@@ -128,14 +154,46 @@ fn take(
     ready
 }
 
-/// What changed since the last look that it must not have.
+/// Writes losses into the consumer's metadata, where an audit finds them; tried again at the next
+/// look.
+async fn note(
+    client: &Client,
+    config: &config::Nats,
+    consumer: &ConsumerInfo,
+    unnoted: &mut Losses,
+) {
+    if unnoted.is_empty() {
+        return;
+    }
+    let mut all = known(consumer);
+    all.extend(unnoted.clone());
+    let (stream, name) = (&config.stream, &config.consumer);
+    match api::note(client, stream, name, losses::KEY, &all.to_string()).await {
+        Ok(()) => *unnoted = Losses::default(),
+        Err(error) => {
+            warn!(stream, consumer = name, %error, "the consumer cannot keep what was lost for audits");
+        }
+    }
+}
+
+/// Losses that the consumer remembers.
+pub(super) fn known(consumer: &ConsumerInfo) -> Losses {
+    let note = consumer.config.metadata.get(losses::KEY).map_or("", String::as_str);
+    note.parse().unwrap_or_else(|error| {
+        warn!(error, "the consumer's metadata is not readable: what was lost before is not known");
+        Losses::default()
+    })
+}
+
+/// What changed since the last look that it must not have. Returns what was lost.
 fn compare(
     name: &str,
     shared: &Shared,
     before: &Seen,
     stream: &StreamInfo,
     consumer: &ConsumerInfo,
-) {
+    unnoted: &mut Losses,
+) -> Option<LostSequences> {
     let made_anew =
         stream.created != before.stream_created || stream.state.last_seq < before.last_sequence;
     if made_anew {
@@ -147,40 +205,19 @@ fn compare(
         );
         shared.epoch.fetch_add(1, Ordering::AcqRel);
         shared.view().made_anew += 1;
-        return;
+        *unnoted = Losses::default();
+        return None;
     }
     if consumer.created != before.consumer_created {
         warn!(stream = name, "the consumer was made anew: retained messages may come again");
-        return;
+        return None;
     }
-    if let Some(lost) = lost(before, stream.state.first_seq, consumer) {
-        warn!(
-            stream = name,
-            after = lost.after,
-            before = lost.before,
-            messages = lost.messages,
-            "messages were deleted before they were delivered"
-        );
-        let mut view = shared.view();
-        view.lost_ranges += 1;
-        view.lost_messages += lost.messages;
-    }
-}
-
-/// Messages between `after` and `before` that nobody will ever be given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct LostRange {
-    /// Sequence of the last message that was delivered.
-    after: u64,
-    /// Sequence of the first message that is left.
-    before: u64,
-    /// How many messages are missing.
-    messages: u64,
+    lost(before, stream.state.first_seq, consumer)
 }
 
 /// The consumer was moved beyond messages that it had not delivered: a purge, or a limit of the
 /// stream. The server passes them over without a word; only the numbers tell.
-fn lost(before: &Seen, first: u64, consumer: &ConsumerInfo) -> Option<LostRange> {
+fn lost(before: &Seen, first: u64, consumer: &ConsumerInfo) -> Option<LostSequences> {
     if first <= before.delivered + 1 {
         return None;
     }
@@ -188,7 +225,15 @@ fn lost(before: &Seen, first: u64, consumer: &ConsumerInfo) -> Option<LostRange>
     let passed = now.stream_seq.max(first - 1).saturating_sub(before.delivered);
     let delivered = now.consumer_seq.saturating_sub(before.deliveries);
     let messages = passed.saturating_sub(delivered).min(first - 1 - before.delivered);
-    (messages > 0).then_some(LostRange { after: before.delivered, before: first, messages })
+    let sequences = before.delivered + 1..first;
+    (messages > 0).then_some(LostSequences { sequences, messages })
+}
+
+/// What a limit of the stream took while nobody looked.
+fn lost_meanwhile(first: u64, consumer: &ConsumerInfo) -> Option<LostSequences> {
+    let sequences = consumer.delivered.stream_seq + 1..first;
+    let messages = sequences.end.saturating_sub(sequences.start);
+    (messages > 0).then_some(LostSequences { sequences, messages })
 }
 
 #[cfg(test)]
@@ -210,10 +255,13 @@ mod tests {
     fn at(stream_seq: u64, consumer_seq: u64) -> ConsumerInfo {
         let config: ConsumerConfig =
             wanted_consumer(&Config::from_defaults(&Environment::default()).nats);
+        let delivered = Sequences { consumer_seq, stream_seq };
         ConsumerInfo {
+            name: String::new(),
             created: String::new(),
             config,
-            delivered: Sequences { consumer_seq, stream_seq },
+            delivered,
+            ack_floor: delivered,
             num_ack_pending: 0,
             num_redelivered: 0,
             num_pending: 0,
@@ -226,9 +274,17 @@ mod tests {
         assert_eq!(lost(&before, 1, &at(200, 200)), None, "delivered as ever");
         assert_eq!(lost(&before, 90, &at(200, 200)), None, "only acked ones were deleted");
         let purged = lost(&before, 501, &at(500, 100));
-        assert_eq!(purged, Some(LostRange { after: 100, before: 501, messages: 400 }));
+        assert_eq!(purged, Some(LostSequences { sequences: 101..501, messages: 400 }));
         // 150 of them were delivered before the purge.
         let purged = lost(&before, 501, &at(500, 250));
-        assert_eq!(purged, Some(LostRange { after: 100, before: 501, messages: 250 }));
+        assert_eq!(purged, Some(LostSequences { sequences: 101..501, messages: 250 }));
+    }
+
+    #[test]
+    fn what_a_limit_took_while_nobody_looked_is_lost() {
+        assert_eq!(lost_meanwhile(1, &at(0, 0)), None);
+        assert_eq!(lost_meanwhile(101, &at(100, 100)), None);
+        let lost = LostSequences { sequences: 101..501, messages: 400 };
+        assert_eq!(lost_meanwhile(501, &at(100, 100)), Some(lost));
     }
 }
