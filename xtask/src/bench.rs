@@ -13,6 +13,7 @@ mod live;
 mod memory;
 mod meter;
 mod micro;
+mod nats;
 mod picture;
 pub(crate) mod profile;
 mod sql;
@@ -54,6 +55,8 @@ enum What {
     Failover(live::FailoverArguments),
     /// A lag far larger than memory, against the limit
     Memory(memory::Arguments),
+    /// A stream of JetStream drained, beside plain pull consumers, and a steady rate
+    Nats(nats::Arguments),
 }
 
 /// `false` when there is no figure, because something did not come out right.
@@ -67,5 +70,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
         Some(What::Scale(arguments)) => live::scale(arguments).map(|()| true),
         Some(What::Failover(arguments)) => live::failover(arguments).map(|()| true),
         Some(What::Memory(arguments)) => memory::run(arguments).map(|()| true),
+        Some(What::Nats(arguments)) => nats::run(arguments).map(|()| true),
     }
 }

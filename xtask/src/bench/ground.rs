@@ -71,6 +71,26 @@ pub(super) struct Expected {
     query: String,
 }
 
+impl Expected {
+    /// What the lab says that must come of what it produced.
+    ///
+    /// # Errors
+    /// When a number is missing.
+    pub(super) fn read(page: &Value) -> Result<Self> {
+        let text = |key: &str| page[key].as_str().unwrap_or_default().to_owned();
+        let number = |key: &str| page[key].as_u64().with_context(|| format!("no {key} in {page}"));
+        Ok(Self {
+            topic: text("topic"),
+            table: text("table"),
+            messages: number("messages")?,
+            bytes: number("bytes")?,
+            rows: number("rows")?,
+            checksum: text("checksum"),
+            query: text("query"),
+        })
+    }
+}
+
 impl Ground {
     /// Starts both servers on empty folders, for `messages` messages in all.
     ///
@@ -105,18 +125,7 @@ impl Ground {
         let (messages, seed) = (messages.to_string(), seed.to_string());
         let mut arguments = vec!["produce", "--messages", &messages, "--seed", &seed];
         arguments.extend(more);
-        let page = self.lab(&arguments, &[Reach::Kafka])?;
-        let text = |key: &str| page[key].as_str().unwrap_or_default().to_owned();
-        let number = |key: &str| page[key].as_u64().with_context(|| format!("no {key} in {page}"));
-        let expected = Expected {
-            topic: text("topic"),
-            table: text("table"),
-            messages: number("messages")?,
-            bytes: number("bytes")?,
-            rows: number("rows")?,
-            checksum: text("checksum"),
-            query: text("query"),
-        };
+        let expected = Expected::read(&self.lab(&arguments, &[Reach::Kafka])?)?;
         // Java compiles what is used often while it is used: whoever came first would pay for it.
         for _ in 0..2 {
             self.consume(&expected)?;
@@ -356,7 +365,7 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         // Logs are what one wants to see after a failure; data is what takes room.
-        for entry in ["kafka/data", "clickhouse/data", "blocks"] {
+        for entry in ["kafka/data", "clickhouse/data", "nats/data", "blocks"] {
             fs::remove_dir_all(self.path.join(entry)).ok();
         }
     }

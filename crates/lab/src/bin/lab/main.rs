@@ -12,6 +12,7 @@ use serde_json::Value;
 mod blocks;
 mod consume;
 mod latency;
+mod nats;
 mod per_message;
 mod produce;
 
@@ -36,6 +37,10 @@ enum Command {
     Feed(blocks::Feed),
     /// Produce at a rate and see when each message can be queried
     Latency(latency::Arguments),
+    /// Publish the seeded ticks to a stream and say what must come of them
+    NatsPublish(nats::Publish),
+    /// A plain pull consumer reads the stream and nothing is done with it
+    NatsPull(nats::Pull),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +65,8 @@ fn run(command: Command) -> Result<Value> {
         Command::Blocks(arguments) => runtime()?.block_on(blocks::dump(&arguments)),
         Command::Feed(arguments) => runtime()?.block_on(blocks::feed(&arguments)),
         Command::Latency(arguments) => latency::run(&arguments),
+        Command::NatsPublish(arguments) => nats::publish(&arguments),
+        Command::NatsPull(arguments) => runtime()?.block_on(nats::pull(&arguments)),
     }
 }
 
