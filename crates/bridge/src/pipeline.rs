@@ -6,6 +6,7 @@ mod gate;
 mod lanes;
 mod report;
 mod streams;
+mod ways;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use self::gate::Gate;
 use self::lanes::{Lane, Lanes};
 use self::report::{Report, Sources};
 use self::streams::Streams;
+use self::ways::Ways;
 use crate::config::Config;
 use crate::sink::clickhouse::ClickHouse;
 use crate::sink::writers::{Done, Writers};
@@ -34,7 +36,7 @@ use crate::source::Waker;
 use crate::source::kafka::{Event, KafkaSource, SourceError};
 use crate::source::nats::{self, NatsSource, Replies};
 use crate::telemetry::board::Board;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Metrics, OfFirst};
 
 /// Most records asked for at once. Large enough that a chunk's bookkeeping costs nothing per record,
 /// small enough that decoding one fetch takes a few milliseconds.
@@ -166,7 +168,21 @@ impl Pipeline {
         let (ended, done) = sync_channel(DONE_QUEUE);
         let writers = Writers::new(runtime.clone(), clickhouse.clone(), Arc::clone(&catalog), {
             let waker = waker.clone();
+            let ways = (kafka.is_some() && nats.is_some()).then(Ways::new);
+            let (metrics, letters) = (Arc::clone(&metrics), catalog.dead_letters());
             move |end: Done| {
+                if let Some(ways) =
+                    ways.as_ref().filter(|_| end.result.is_ok() && end.table != letters)
+                {
+                    ways.durable(&end.block, end.rows.clone(), Instant::now(), |pair| {
+                        let of = OfFirst { first: pair.first };
+                        metrics
+                            .nats
+                            .both_ways
+                            .get_or_create(&of)
+                            .observe(pair.behind.as_secs_f64());
+                    });
+                }
                 // The pipeline is gone only when the process ends: nobody misses the answer.
                 if ended.send(end).is_ok() {
                     waker.wake();

@@ -3,6 +3,7 @@
 mod blocks;
 mod cell;
 mod dictionary;
+mod fingerprint;
 mod keywords;
 mod layout;
 mod maps;
@@ -183,6 +184,13 @@ impl Block {
                 values.encode(rows.clone(), out);
             }
         }
+    }
+
+    /// Per row, a number by which the same event is known again in any block of the table: from the
+    /// columns of the sort key. Two events share one by chance, once in 2⁶⁴ pairs.
+    #[must_use]
+    pub fn fingerprints(&self) -> Vec<u64> {
+        fingerprint::of(&self.columns, &self.layout.sort_key, self.rows as usize)
     }
 
     /// Where a row came from: columns `origin` and `origin_position`, for tables that have them

@@ -55,6 +55,11 @@ labels! {
         /// Its name.
         source: &'static str
     }
+    /// Which copy of an event was durable first: that of `nats`, that of `kafka`, or `neither`.
+    OfFirst {
+        /// Its way.
+        first: &'static str
+    }
     /// A route of NATS subjects; `no_route` for subjects without one.
     OfRoute {
         /// Its name.

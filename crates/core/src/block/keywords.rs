@@ -44,6 +44,13 @@ impl Keywords {
         }
     }
 
+    /// The texts, by code.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.dictionary.len()).map(|code| {
+            self.dictionary.get(u32::try_from(code).expect("a block has below 2^32 rows"))
+        })
+    }
+
     /// Order of two rows by text; NULL comes last, as in ClickHouse.
     pub(super) fn compare(&self, left: usize, right: usize) -> Ordering {
         let (left, right) = (self.codes[left], self.codes[right]);

@@ -98,6 +98,21 @@ proptest! {
         prop_assert_eq!(block.bytes(), bytes);
     }
 
+    /// Rows have the same number exactly when they are the same event, in whatever block.
+    #[test]
+    fn a_fingerprint_is_the_sort_key_and_nothing_else((table, rows) in table_with_rows(40)) {
+        let numbers = block(&table, &rows).fingerprints();
+        let backwards: Vec<_> = rows.iter().rev().cloned().collect();
+        let mut others = block(&table, &backwards).fingerprints();
+        others.reverse();
+        prop_assert_eq!(&numbers, &others);
+        for (left, one) in rows.iter().zip(&numbers) {
+            for (right, other) in rows.iter().zip(&others) {
+                prop_assert_eq!(compare(&table, left, right).is_eq(), one == other);
+            }
+        }
+    }
+
     /// The same rows give the same bytes, also from memory that was used before.
     #[test]
     fn encoding_is_deterministic((table, rows) in table_with_rows(60)) {

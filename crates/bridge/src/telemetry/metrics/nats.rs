@@ -3,9 +3,10 @@
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 
-use super::OfRoute;
-use super::declare::Declare;
+use super::declare::{Buckets, Declare};
+use super::{OfFirst, OfRoute};
 
 /// Metrics of the NATS side.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub struct NatsMetrics {
     pub connects: Counter,
     /// Times the stream was found to be made anew.
     pub made_anew: Counter,
+    /// Events that came by both ways, with the time between their copies.
+    pub both_ways: Family<OfFirst, Histogram, Buckets>,
 }
 
 impl NatsMetrics {
@@ -72,6 +75,14 @@ impl NatsMetrics {
             ),
             connects: to.counter("nats_connects", "Connections made to NATS servers"),
             made_anew: to.counter("nats_streams_made_anew", "Times the stream was made anew"),
+            both_ways: to.histograms_seconds(
+                "both_ways",
+                // 1 ms to 131 s.
+                || Histogram::new(exponential_buckets(0.001, 2.0, 18)),
+                "Events of which this instance wrote a copy that came by Kafka and one that came by \
+                 NATS: the time between the two being durable, by which was first. Of N instances, \
+                 each meets the other copy of one event in N",
+            ),
         }
     }
 }
