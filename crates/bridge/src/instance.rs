@@ -4,15 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use data_bridge_core::catalog::Catalog;
 use data_bridge_core::engine::Limits;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::admin::{self, Pages};
 use crate::config::Config;
 use crate::hub::{Pace, Reporter};
 use crate::pipeline::{self, Ended, Parts, Pipeline, StopSign};
+use crate::routes::{self, Stands};
 use crate::sink::clickhouse::ClickHouse;
 use crate::sink::tables;
 use crate::source::Waker;
@@ -73,44 +76,14 @@ pub fn run(config: &Config) -> anyhow::Result<Ended> {
     let stop = StopSign::default();
     watch_signals(&runtime, stop.clone()).context("cannot watch for signals")?;
     let clickhouse = ClickHouse::new(&config.clickhouse)?;
-    let ended = match crate::routes::catalog(config, &clickhouse, &runtime, &board, &stop)? {
-        None => Ended::Drained,
-        Some(catalog) => {
-            let catalog = Arc::new(catalog);
-            let kafka = config.kafka.enabled.then(|| {
-                KafkaSource::connect(
-                    &config.kafka,
-                    &config.instance,
-                    config.backpressure.max_bytes.get() / CLIENT_QUEUE_SHARE,
-                    rows_known(&runtime, &clickhouse, config, &catalog),
-                )
-            });
-            let kafka = kafka.transpose()?;
-            let waker = kafka.as_ref().map_or_else(Waker::default, KafkaSource::waker);
-            let nats = config.nats.enabled.then(|| {
-                NatsSource::start(
-                    &config.nats,
-                    &config.instance,
-                    Arc::clone(&catalog),
-                    runtime.handle(),
-                    waker.clone(),
-                    pipeline::reserve(config),
-                )
-            });
-            let nats = nats.transpose()?;
-            let limits = limits(config, catalog.dead_letters());
-            let parts = Parts {
-                catalog,
-                kafka,
-                nats,
-                waker,
-                clickhouse,
-                runtime: runtime.handle().clone(),
-                board,
-                metrics,
-            };
-            Pipeline::new(config, limits, parts).run(&stop)
+    let parts = Whole { config, runtime: &runtime, clickhouse, board, metrics };
+    let mut stands = Stands::ForMissing;
+    let ended = loop {
+        let ended = parts.run_pipeline(&stop, stands)?;
+        if matches!(ended, Ended::Failed(_)) || !stop.begins_again() {
+            break ended;
         }
+        stands = Stands::ForAny;
     };
     if let Some(reporter) = reporter {
         runtime.block_on(reporter.stop());
@@ -119,6 +92,74 @@ pub fn run(config: &Config) -> anyhow::Result<Ended> {
     // Inserts that were given up must not hold the exit.
     runtime.shutdown_timeout(Duration::from_millis(200));
     Ok(ended)
+}
+
+/// What outlives a pipeline.
+struct Whole<'a> {
+    config: &'a Config,
+    runtime: &'a Runtime,
+    clickhouse: ClickHouse,
+    board: Arc<Board>,
+    metrics: Arc<Metrics>,
+}
+
+impl Whole<'_> {
+    /// One pipeline, with the tables of own routes as they are now; it is told to begin again when
+    /// one of them gets another shape.
+    fn run_pipeline(&self, stop: &StopSign, stands: Stands) -> anyhow::Result<Ended> {
+        let Self { config, runtime, clickhouse, board, metrics } = self;
+        let Some(catalog) = routes::catalog(config, clickhouse, runtime, board, stop, stands)?
+        else {
+            return Ok(Ended::Drained);
+        };
+        let catalog = Arc::new(catalog);
+        let kafka = config.kafka.enabled.then(|| {
+            KafkaSource::connect(
+                &config.kafka,
+                &config.instance,
+                config.backpressure.max_bytes.get() / CLIENT_QUEUE_SHARE,
+                rows_known(runtime, clickhouse, config, &catalog),
+            )
+        });
+        let kafka = kafka.transpose()?;
+        let waker = kafka.as_ref().map_or_else(Waker::default, KafkaSource::waker);
+        let nats = config.nats.enabled.then(|| {
+            NatsSource::start(
+                &config.nats,
+                &config.instance,
+                Arc::clone(&catalog),
+                runtime.handle(),
+                waker.clone(),
+                pipeline::reserve(config),
+            )
+        });
+        let nats = nats.transpose()?;
+        let limits = limits(config, catalog.dead_letters());
+        let watch = self.watch_own_tables(&catalog, stop);
+        let parts = Parts {
+            catalog,
+            kafka,
+            nats,
+            waker,
+            clickhouse: clickhouse.clone(),
+            runtime: runtime.handle().clone(),
+            board: Arc::clone(board),
+            metrics: Arc::clone(metrics),
+        };
+        let ended = Pipeline::new(config, limits, parts).run(stop);
+        watch.abort();
+        Ok(ended)
+    }
+
+    fn watch_own_tables(&self, catalog: &Arc<Catalog>, stop: &StopSign) -> JoinHandle<()> {
+        let (config, clickhouse) = (self.config.clone(), self.clickhouse.clone());
+        let (catalog, board, stop) = (Arc::clone(catalog), Arc::clone(&self.board), stop.clone());
+        self.runtime.spawn(async move {
+            let table = routes::reshaped(&config, &clickhouse, &catalog, &board).await;
+            info!(table, "its columns are others now: the pipeline begins again with them");
+            stop.raise_to_begin_again();
+        })
+    }
 }
 
 /// The engine's limits: the budget less what librdkafka's queue and one fetch may hold, and less what
@@ -152,7 +193,7 @@ fn rows_known(
     runtime: &Runtime,
     clickhouse: &ClickHouse,
     config: &Config,
-    catalog: &Arc<data_bridge_core::catalog::Catalog>,
+    catalog: &Arc<Catalog>,
 ) -> HasRows {
     let runtime = runtime.handle().clone();
     let clickhouse = clickhouse.clone();
@@ -177,7 +218,7 @@ fn rows_known(
 /// The HTTP server of the instance.
 struct Server {
     stop: oneshot::Sender<()>,
-    task: tokio::task::JoinHandle<std::io::Result<()>>,
+    task: JoinHandle<std::io::Result<()>>,
 }
 
 impl Server {

@@ -5,12 +5,12 @@ mod batches;
 mod gate;
 mod lanes;
 mod report;
+mod stop;
 mod streams;
 mod ways;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -20,6 +20,7 @@ use data_bridge_core::catalog::Catalog;
 use data_bridge_core::decode::{Decoder, MsgId, Tally};
 use data_bridge_core::engine::{Engine, Input, Limits, Part};
 use data_bridge_core::units::{ChunkId, LaneId, Moment, Position, TableId};
+use data_bridge_core::verdict::Verdict;
 use tracing::{debug, error, info, warn};
 
 use self::answers::Burial;
@@ -27,6 +28,7 @@ use self::batches::Batches;
 use self::gate::Gate;
 use self::lanes::{Lane, Lanes};
 use self::report::{Report, Sources};
+pub use self::stop::StopSign;
 use self::streams::Streams;
 use self::ways::Ways;
 use crate::config::Config;
@@ -50,26 +52,11 @@ const BACKLOG_EVERY: Duration = Duration::from_millis(10);
 const PAUSE_AFTER: Duration = Duration::from_millis(200);
 /// Longest time for leaving the group; then the broker finds out by the session time-out.
 const LEAVE_LIMIT: Duration = Duration::from_secs(3);
+/// Longest drain before a pipeline begins again with other columns: rows of the old ones cannot be
+/// written, and all other routes wait meanwhile.
+const BEGIN_AGAIN_GRACE: Duration = Duration::from_secs(1);
 /// Inserts that ended and were not looked at yet; the engine has at most four per table under way.
 const DONE_QUEUE: usize = 4_096;
-
-/// Tells a running pipeline to drain and stop.
-#[derive(Clone, Debug, Default)]
-pub struct StopSign {
-    raised: Arc<AtomicBool>,
-}
-
-impl StopSign {
-    /// Asks for a drained stop.
-    pub fn raise(&self) {
-        self.raised.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether the pipeline was asked to stop.
-    pub(crate) fn is_raised(&self) -> bool {
-        self.raised.load(Ordering::Relaxed)
-    }
-}
 
 /// How a pipeline ended.
 #[derive(Debug)]
@@ -139,6 +126,8 @@ pub struct Pipeline {
     done: Receiver<Done>,
     gate: Gate,
     gate_was: BTreeMap<TableId, String>,
+    /// Letters could be written once: from then on only what needs one waits for their table.
+    letters_were_well: bool,
     report: Report,
     /// Route of each topic.
     topics: BTreeMap<String, String>,
@@ -211,6 +200,7 @@ impl Pipeline {
             writers,
             done,
             gate_was: gate.closed(),
+            letters_were_well: false,
             gate,
             report: Report::new(config, Arc::clone(&catalog), clickhouse, board, metrics),
             topics: config.kafka.topics.clone(),
@@ -234,7 +224,7 @@ impl Pipeline {
         let mut events = Vec::new();
         loop {
             if stop.is_raised() && !self.stopping && self.nats_is_quiet() {
-                self.begin_stop();
+                self.begin_stop(stop);
             }
             let (wait, records) = (self.wait(), self.fetch_records());
             match &mut self.kafka {
@@ -297,11 +287,12 @@ impl Pipeline {
         left.clamp(1, FETCH_RECORDS)
     }
 
-    fn begin_stop(&mut self) {
-        info!(grace = ?self.grace, "stopping: what was fetched is sent, results are awaited");
+    fn begin_stop(&mut self, stop: &StopSign) {
+        let grace = if stop.is_for_good() { self.grace } else { self.grace.min(BEGIN_AGAIN_GRACE) };
+        info!(?grace, "stopping: what was fetched is sent, results are awaited");
         self.take_nats();
         self.stopping = true;
-        self.tell(Input::Stop { deadline: self.now().after(self.grace) });
+        self.tell(Input::Stop { deadline: self.now().after(grace) });
     }
 
     fn take_event(&mut self, event: Event) {
@@ -397,6 +388,9 @@ impl Pipeline {
             }
             Err(failure) => {
                 self.report.insert_failed(batch, table, rows.len(), &failure);
+                if failure.verdict() == Verdict::Refresh {
+                    self.gate.look_again(table);
+                }
                 self.batches.put_back(batch, block, rows);
                 self.tell(Input::Failed { batch, failure });
             }
@@ -415,8 +409,8 @@ impl Pipeline {
     }
 
     fn look_at_gate(&mut self) {
-        if self.gate_was.is_empty() {
-            return;
+        for table in self.gate.take_mended() {
+            self.tell(Input::Mended { table });
         }
         let closed = self.gate.closed();
         if closed.keys().ne(self.gate_was.keys()) {
@@ -430,6 +424,8 @@ impl Pipeline {
     fn hold_closed_tables(&mut self) {
         let closed = &self.gate_was;
         let letters = closed.contains_key(&self.catalog.dead_letters());
+        self.letters_were_well |= !letters;
+        let letters = letters && !self.letters_were_well;
         let blocked = |table| letters || closed.contains_key(&table);
         self.lanes.hold_for_gate(blocked);
         self.streams.hold_for_gate(blocked);

@@ -45,6 +45,12 @@ impl Catalog {
         catalog
     }
 
+    /// Whether a table of this name ships with the binary; all others are the user's own.
+    #[must_use]
+    pub fn ships(table: &str) -> bool {
+        shipped_tables::shipped_tables().iter().any(|shipped| shipped.name == table)
+    }
+
     /// Name of the table that takes what cannot become a row of its own table.
     pub const DEAD_LETTERS: &'static str = "dead_letters";
 

@@ -173,6 +173,7 @@ impl Engine {
             Input::CommitFailed => self.commit_failed(),
             Input::Stop { deadline } => self.stop(deadline),
             Input::Accept { table } => self.accept(table, outputs),
+            Input::Mended { table } => self.mended(table),
             Input::Backlog { records } => self.backlog = records,
             Input::Tick => {}
         }

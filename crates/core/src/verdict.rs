@@ -52,7 +52,8 @@ pub enum Verdict {
     Retry,
     /// The batch is too large for the server as it is now: its halves, later.
     Split,
-    /// The table is not what we take it for: [`Pause`](Self::Pause) until it is.
+    /// The table is not what we take it for: [`Pause`](Self::Pause), have it looked at, and go on as
+    /// soon as it is.
     Refresh,
     /// Only people can mend it: say why, fetch nothing more for the table, and try again now and then.
     Pause,

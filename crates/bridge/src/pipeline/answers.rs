@@ -74,6 +74,7 @@ impl Pipeline {
                 error!(table, error = %failure, "table cannot be written; its route is paused");
             }
             Output::TableResumed { table } => {
+                self.gate.written(table);
                 self.report.table_resumed(table);
                 self.streams.table_paused(table, false);
                 info!(table = self.catalog.table(table).name, "table can be written again");

@@ -292,6 +292,7 @@ impl Report {
     ) -> Vec<String> {
         let mut reasons = source.map_or_else(Vec::new, source_reasons);
         reasons.extend(self.nats.reasons(self.stall));
+        reasons.extend(self.board.held());
         for reason in closed.values() {
             // A server that cannot be reached keeps all tables closed for the same reason.
             if !reasons.contains(reason) {

@@ -123,6 +123,9 @@ impl ClickHouse {
             // Rows that are alike collapse in merges and under FINAL; doing it for each insert as
             // well costs the server a third of the insert.
             ("optimize_on_insert", "0"),
+            // A column whose type was changed under way: ClickHouse would cast what we send, 2^40 + 5
+            // to a `UInt32` 5. Refused instead (53), and the table is looked at again.
+            ("input_format_native_allow_types_conversion", "0"),
         ];
         let statement = insert_statement(&self.inner.database, table);
         let encoding = match self.inner.compression {

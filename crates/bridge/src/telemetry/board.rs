@@ -1,6 +1,6 @@
 //! What an instance says of itself: written by the pipeline, read by everyone else.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -19,6 +19,8 @@ pub struct Board {
     status: RwLock<Arc<Status>>,
     /// Routes whose dead letters people let through; the pipeline takes them at its next turn.
     accepted: Mutex<BTreeSet<String>>,
+    /// Routes that wait although nothing of theirs has failed, with the reason.
+    held: Mutex<BTreeMap<String, String>>,
 }
 
 impl Board {
@@ -30,6 +32,7 @@ impl Board {
             turned_ms: AtomicU64::new(0),
             status: RwLock::new(Arc::new(status)),
             accepted: Mutex::default(),
+            held: Mutex::default(),
         }
     }
 
@@ -69,6 +72,21 @@ impl Board {
     #[must_use]
     pub fn take_accepted(&self) -> BTreeSet<String> {
         std::mem::take(&mut *self.accepted.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Says why a route waits, or that it no longer does.
+    pub fn hold(&self, route: &str, reason: Option<String>) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        match reason {
+            Some(reason) => held.insert(route.to_owned(), reason),
+            None => held.remove(route),
+        };
+    }
+
+    /// Why routes wait.
+    #[must_use]
+    pub fn held(&self) -> Vec<String> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     /// Replaces the status.

@@ -51,6 +51,7 @@ mod positions;
 mod quiet_tail;
 mod rebalance;
 mod refused_rows;
+mod schema;
 mod secure;
 mod start;
 mod stop;

@@ -61,11 +61,11 @@ const BAD: [(&str, &str); 4] = [
 #[test]
 fn a_route_of_ones_own_takes_its_columns_from_the_live_table() {
     let (scenario, topic) = scenario("own_route");
-    // Tables of own routes are the user's: the instance waits for this one and says so.
+    // Tables of own routes are the user's: the route waits for this one and says so.
     let bridge = scenario.start(1);
     let database = scenario.database();
-    let missing = format!("route orders: table {database}.orders does not exist: create it");
-    wait_for_reasons(&bridge, &[missing]);
+    let missing = format!("table {database}.orders does not exist on ");
+    wait_for_reasons(&bridge, &[missing, "create it".to_owned()]);
     scenario.init();
     create_table(&scenario, "");
     let sender = Sender::new();

@@ -88,6 +88,12 @@ pub enum Input {
         /// The table of the route.
         table: TableId,
     },
+    /// A table that was refused for its shape was looked at, and is as it must be: what waits for it
+    /// is tried at once.
+    Mended {
+        /// The table.
+        table: TableId,
+    },
     /// So many records wait at the brokers for the lanes, as far as the source knows: with a backlog
     /// batches grow, without one they stay small.
     Backlog {

@@ -335,6 +335,18 @@ impl Engine {
         }
     }
 
+    /// Somebody mended the table. It is resumed by the first insert that it takes.
+    pub(super) fn mended(&mut self, table: TableId) {
+        if self.tables.get(&table).is_none_or(|state| state.paused.is_none()) {
+            return;
+        }
+        for batch in self.batches.values_mut().filter(|batch| batch.shelf.table == table) {
+            if matches!(batch.progress, Progress::Waiting(_)) {
+                batch.progress = Progress::Waiting(self.now);
+            }
+        }
+    }
+
     fn resume_table(&mut self, table: TableId, outputs: &mut Vec<Output>) {
         if self.tables.entry(table).or_default().paused.take().is_some() {
             outputs.push(Output::TableResumed { table });

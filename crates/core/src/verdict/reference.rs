@@ -32,12 +32,11 @@ impl Verdict {
     fn meaning(self) -> String {
         match self {
             Self::Retry => "the very same batch again, after a back-off, for as long as it takes",
-            Self::Split => {
-                "its halves, after a back-off"
-            }
+            Self::Split => "its halves, after a back-off",
             Self::Refresh => {
-                "the table is not what we take it for: its route is paused, with the reason, and the \
-                 same batch is tried again now and then until the table is as it must be"
+                "the table is not what we take it for: its route is paused, the table is looked at \
+                 each second, and as soon as it is as it must be the same batch is tried again; a \
+                 table of the user's own may have got other columns: it is written as it is now"
             }
             Self::Pause => {
                 "the route is paused, readiness says why, and the same batch is tried again now \

@@ -111,3 +111,19 @@ fn an_answer_nobody_waits_for_changes_nothing() {
     assert_eq!(scene.tell(Input::Committed), []);
     assert_eq!(scene.wait_for_send(), (batch, 2));
 }
+
+#[test]
+fn a_table_that_was_mended_is_tried_at_once_and_others_keep_to_their_back_off() {
+    let mut scene = Scene::usual();
+    scene.fetch(LANE, 10, &[(JANUARY, 10)]);
+    let batch = scene.wait_for_send().0;
+    scene.fetch(OTHER, 10, &[(Shelf { table: CANDLES, partition: Partition(1) }, 1)]);
+    let candles = scene.wait_for_send().0;
+    scene.fail(candles, 252);
+    assert!(scene.fail(batch, 53).contains(&Output::Pause { lanes: vec![LANE] }));
+    let said = scene.tell(Input::Mended { table: TICKS });
+    assert_eq!(said, [Output::Send { batch, shelf: JANUARY, attempt: 2 }]);
+    assert_eq!(scene.tell(Input::Mended { table: CANDLES }), [], "it is not paused");
+    let said = scene.durable(batch);
+    assert!(said.contains(&Output::TableResumed { table: TICKS }));
+}

@@ -20,10 +20,11 @@ pub(super) enum Trouble {
     LateAnswer,
     Accept,
     FetchRevoked,
+    Mend,
 }
 
 impl Trouble {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Produce,
         Self::Faults,
         Self::Revoke,
@@ -34,6 +35,7 @@ impl Trouble {
         Self::LateAnswer,
         Self::Accept,
         Self::FetchRevoked,
+        Self::Mend,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -48,6 +50,7 @@ impl Trouble {
             Self::LateAnswer => "late-answer",
             Self::Accept => "accept",
             Self::FetchRevoked => "fetch-revoked",
+            Self::Mend => "mend",
         }
     }
 
@@ -62,6 +65,7 @@ impl Trouble {
             85..90 => Self::ClockJump,
             90..93 => Self::LateAnswer,
             93..95 => Self::Accept,
+            95..97 => Self::Mend,
             _ => Self::FetchRevoked,
         }
     }
@@ -89,6 +93,7 @@ impl World {
             Trouble::LateAnswer => self.answer_late(who),
             Trouble::Accept => self.accept_floods(who),
             Trouble::FetchRevoked => self.fetch_revoked(who),
+            Trouble::Mend => self.mend(who),
         }
     }
 
@@ -223,6 +228,20 @@ impl World {
         for table in self.instances[who].floods.clone() {
             self.counts.floods_accepted += 1;
             self.tell(who, Input::Accept { table });
+        }
+    }
+
+    /// A table was looked at and is said to be well; it may be, or be refused again.
+    pub(super) fn mend(&mut self, who: usize) {
+        if !self.instances[who].is_up {
+            return;
+        }
+        for table in self.instances[who].tables_paused.clone() {
+            self.counts.mended += 1;
+            if self.rng.bool() {
+                self.server.faults.retain(|fault| fault.table != Some(table));
+            }
+            self.tell(who, Input::Mended { table });
         }
     }
 

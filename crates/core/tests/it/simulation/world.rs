@@ -80,7 +80,7 @@ counts! {
     commits_failed, revocations, closed_in_time,
     closed_by_deadline, lost, crashes, stops, clean_stops, unclean_stops, clock_jumps, late_answers,
     refused_fetches, empty_chunks, assigned_while_full, acks, given_back, working, refused_pulls,
-    redelivered, late_acks, streams_lost,
+    redelivered, late_acks, streams_lost, mended,
 }
 
 pub(super) struct World {
