@@ -1,8 +1,8 @@
 //! `cargo xtask demo`: the whole system on real servers, and the proof that nothing got lost.
 //!
-//! Kafka and ClickHouse are started, tables and topics made, three instances run. While messages
-//! of all kinds flow, bad ones and duplicates among them, one instance is killed and started
-//! again. At the end every row in ClickHouse is compared with what must be there.
+//! Kafka, NATS and ClickHouse are started, tables, topics and the stream made, three instances run.
+//! While messages of all kinds flow by both ways, bad ones and duplicates among them, one instance is
+//! killed and started again. At the end every row in ClickHouse is compared with what must be there.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use data_bridge_stack::bridge::program;
 use data_bridge_stack::clickhouse::{ClickHouse, ClickHouseOptions};
 use data_bridge_stack::kafka::{Kafka, KafkaOptions};
+use data_bridge_stack::nats::{Nats, NatsOptions};
 use data_bridge_stack::port;
 use data_bridge_stack::process::{Lifetime, Process};
 
@@ -21,10 +22,12 @@ mod fleet;
 mod load;
 mod tables;
 mod view;
+mod ways;
 
 use fleet::Fleet;
 use load::Load;
 use view::View;
+use ways::Ways;
 
 /// Enough time to see what happens, and to kill an instance in the middle.
 const RATE: u64 = 20_000;
@@ -38,6 +41,8 @@ const VICTIM: usize = 1;
 const PACE: Duration = Duration::from_millis(500);
 /// The group forms in a second or two; on a machine that does other work, it takes its time.
 const READY_LIMIT: Duration = Duration::from_mins(1);
+/// Acks follow the rows within a moment.
+const ACKED_LIMIT: Duration = Duration::from_secs(10);
 /// Three seconds per 10,000 messages more than the rate needs: then something stands still.
 const STALL_LIMIT: Duration = Duration::from_mins(5);
 
@@ -76,12 +81,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     let load = Load::start(&bridge, &config, &folder, arguments)?;
     let visible = watch(&mut fleet, &load, &servers, arguments)?;
     let exact = load.verdict(&visible)?;
+    for line in both_ways(&servers, &fleet)?.lines(load.sent()?, visible.events()) {
+        screen::line(&line);
+    }
 
     explain(&servers, &fleet, &config, arguments.keep);
     let mut wrong = Vec::new();
     if !arguments.keep {
         wrong = fleet.stop()?;
         servers.clickhouse.stop()?;
+        servers.nats.stop()?;
         servers.kafka.stop()?;
     }
     let good = exact && wrong.is_empty();
@@ -96,6 +105,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
 /// What the instances need.
 struct Servers {
     kafka: Kafka,
+    nats: Nats,
     clickhouse: ClickHouse,
 }
 
@@ -106,11 +116,16 @@ impl Servers {
         let kafka = Kafka::start(&folder.join("kafka"), options)?;
         screen::line(&format!("demo   Kafka at {}", kafka.bootstrap()));
 
+        let port = Some(port::free_or(4222)?);
+        let options = NatsOptions { port, lifetime, ..NatsOptions::default() };
+        let nats = Nats::start(&folder.join("nats"), options)?;
+        screen::line(&format!("demo   NATS at {}", nats.url()));
+
         let port = Some(port::free_or(8123)?);
         let options = ClickHouseOptions { port, lifetime, ..ClickHouseOptions::default() };
         let clickhouse = ClickHouse::start(bridge, &folder.join("clickhouse"), options)?;
         screen::line(&format!("demo   ClickHouse at {}", clickhouse.url()));
-        Ok(Self { kafka, clickhouse })
+        Ok(Self { kafka, nats, clickhouse })
     }
 }
 
@@ -124,7 +139,7 @@ fn write_config(folder: &Path, servers: &Servers) -> Result<PathBuf> {
             // The killed instance gets its partitions back as it returns; the others go on meanwhile.
             "static_membership": true,
         },
-        "nats": { "enabled": false },
+        "nats": { "cluster_urls": [servers.nats.url()] },
         "clickhouse": { "urls": [servers.clickhouse.url()] },
     });
     let path = folder.join("bridge.yaml");
@@ -140,7 +155,7 @@ fn init(bridge: &Path, config: &Path, folder: &Path) -> Result<()> {
     let process = Process::spawn("init", command, &log, Lifetime::WithStarter)?;
     match process.wait_exit(READY_LIMIT) {
         Some(status) if status.success() => {
-            screen::line("demo   tables and topics made");
+            screen::line("demo   tables, topics and stream made");
             Ok(())
         }
         Some(status) => bail!("data-bridge init: {status}\n{}", process.log_tail()),
@@ -187,6 +202,21 @@ fn watch(
         }
         if started.elapsed() > STALL_LIMIT + Duration::from_secs(arguments.messages / RATE) {
             bail!("no end in sight\n{}\n{}", load.log_tail(), fleet.log_tails());
+        }
+    }
+}
+
+/// The last acks are on their way when the last row is visible.
+fn both_ways(servers: &Servers, fleet: &Fleet) -> Result<Ways> {
+    let begun = Instant::now();
+    loop {
+        let ways = Ways::ask(servers.nats.monitor_port(), &fleet.ports())?;
+        if ways.is_acked() || begun.elapsed() > ACKED_LIMIT {
+            return Ok(ways);
+        }
+        let process = servers.nats.process();
+        if let Some(status) = process.wait_exit(PACE) {
+            bail!("nats-server ended with {status}\n{}", process.log_tail());
         }
     }
 }

@@ -109,6 +109,12 @@ impl Bridge {
         &self.options.id
     }
 
+    /// Where it answers HTTP.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Its pages.
     #[must_use]
     pub fn url(&self) -> String {

@@ -98,6 +98,11 @@ impl Fleet {
         Ok(wrong)
     }
 
+    /// Where each answers.
+    pub(super) fn ports(&self) -> Vec<u16> {
+        self.members.iter().map(Bridge::port).collect()
+    }
+
     pub(super) fn url(&self, index: usize) -> String {
         self.members[index].url()
     }

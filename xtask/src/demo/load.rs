@@ -35,7 +35,7 @@ impl Load {
         command.arg("--rate").arg(RATE.to_string());
         command.arg("--seed").arg(arguments.seed.to_string());
         command.args(["--bad-share", BAD_SHARE, "--duplicates", DUPLICATES]);
-        command.args(["--verify", "--json"]);
+        command.args(["--transport", "both", "--verify", "--json"]);
         let log = folder.join("load/load.log");
         let process = Process::spawn("load", command, &log, Lifetime::WithStarter)?;
         Ok(Self { process })
@@ -50,10 +50,24 @@ impl Load {
         self.process.log_tail()
     }
 
+    fn log(&self) -> Result<String> {
+        std::fs::read_to_string(self.process.log())
+            .with_context(|| format!("cannot read {}", self.process.log().display()))
+    }
+
+    /// How many messages it sent by each way, those sent twice included.
+    pub(super) fn sent(&self) -> Result<u64> {
+        let text = self.log()?;
+        let sent = text.find('{').and_then(|at| {
+            let page: Value = Deserializer::from_str(&text[at..]).into_iter().next()?.ok()?;
+            page["messages"].as_u64()
+        });
+        sent.with_context(|| format!("the load does not say what it sent\n{text}"))
+    }
+
     /// Prints the verdict; `true` when it holds.
     pub(super) fn verdict(&self, rows: &Rows) -> Result<bool> {
-        let text = std::fs::read_to_string(self.process.log())
-            .with_context(|| format!("cannot read {}", self.process.log().display()))?;
+        let text = self.log()?;
         let Some(verdict) = find(&text) else {
             bail!("the load has no verdict\n{}", self.process.log_tail());
         };

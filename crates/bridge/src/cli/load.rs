@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::num::{NonZeroU32, NonZeroU64};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use data_bridge_lab::generate::Generator;
@@ -21,7 +21,8 @@ use crate::source::nats;
 
 /// How long the cluster may take to say which topics there are.
 const KAFKA_LIMIT: Duration = Duration::from_secs(10);
-/// Messages that go by Kafka before the same ones go by NATS.
+/// Messages that go by NATS before the same ones go by Kafka, at most; with a bounded rate, those of
+/// a hundredth of a second.
 const PIECE: u64 = 2_000;
 /// How long rows may take after the last message was produced.
 const ROWS_LIMIT: Duration = Duration::from_mins(2);
@@ -30,7 +31,7 @@ const ROWS_LIMIT: Duration = Duration::from_mins(2);
 ///
 /// Every message follows from the seed and its number, so a run can be repeated and verified.
 /// Topics and the stream must be there: `data-bridge init` creates them. With `both`, each message
-/// goes by Kafka and, a moment later, by NATS: one row must come of it.
+/// goes by NATS and, a moment later, by Kafka: one row must come of it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub struct Args {
@@ -234,16 +235,16 @@ fn produce(
         }
         Transport::Nats => publisher(config)?
             .publish(generator, numbers, pace, |state| bar.set_position(state.delivered))?,
-        Transport::Both => both(config, generator, numbers, pace, |state| {
-            bar.set_position(state.delivered);
-        })?,
+        Transport::Both => {
+            both(config, generator, numbers, pace, |state| bar.set_position(state.delivered))?
+        }
     };
     bar.finish_and_clear();
     Ok(produced)
 }
 
-/// Each piece by Kafka, then the same by NATS: of messages that share an identity, the newer one is
-/// the newer one by either way.
+/// Each piece by NATS, the fast path, then the same by Kafka: of messages that share an identity,
+/// the newer one is the newer one by either way.
 fn both(
     config: &Config,
     generator: &Generator,
@@ -253,13 +254,26 @@ fn both(
 ) -> anyhow::Result<Produced> {
     let producer = Producer::connect(&config.kafka.brokers)?;
     let mut publisher = publisher(config)?;
-    let began = std::time::Instant::now();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "clamped before"
+    )]
+    let most = match pace {
+        Pace::Full => PIECE,
+        Pace::PerSecond(rate) => (rate / 100.0).clamp(1.0, PIECE as f64) as u64,
+    };
+    let began = Instant::now();
     let (mut messages, mut bytes, mut start) = (0, 0, numbers.start);
     while start < numbers.end {
-        let piece = start..numbers.end.min(start + PIECE);
+        if let Pace::PerSecond(rate) = pace {
+            producer.hold(messages, rate, began);
+        }
+        let piece = start..numbers.end.min(start + most);
         start = piece.end;
-        let by_kafka = producer.produce(generator, piece.clone(), pace, |_| {})?;
-        publisher.publish(generator, piece, Pace::Full, |_| {})?;
+        publisher.publish(generator, piece.clone(), Pace::Full, |_| {})?;
+        let by_kafka = producer.produce(generator, piece, Pace::Full, |_| {})?;
         messages += by_kafka.messages;
         bytes += by_kafka.bytes;
         progress(Progress { sent: messages, delivered: messages, elapsed: began.elapsed() });

@@ -183,8 +183,9 @@ impl Producer {
         self.fail_if_refused()
     }
 
-    /// Waits until message `sent` is due, serving acknowledgements meanwhile.
-    fn hold(&self, sent: u64, rate: f64, start: Instant) {
+    /// Waits until message `sent` is due, serving acknowledgements meanwhile: at `rate` messages per
+    /// second since `start`.
+    pub fn hold(&self, sent: u64, rate: f64, start: Instant) {
         #[expect(clippy::cast_precision_loss, reason = "message numbers fit 53 bits")]
         let due = Duration::from_secs_f64(sent as f64 / rate.max(1e-3));
         while let Some(wait) = due.checked_sub(start.elapsed())

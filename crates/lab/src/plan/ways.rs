@@ -10,7 +10,7 @@ pub enum Ways {
         /// What rows name as their origin, such as `nats:MARKET`.
         origin: String,
     },
-    /// Each message by both: Kafka first, NATS soon after.
+    /// Each message by both, one soon after the other.
     Both {
         /// What rows that came by NATS name as their origin.
         origin: String,
