@@ -10,6 +10,7 @@ mod test;
 
 mod bench;
 mod chaos;
+mod cuts;
 mod demo;
 mod fuzz;
 #[cfg(test)]
@@ -45,6 +46,7 @@ enum Command {
     Sim(sim::Arguments),
     /// Three instances under load, a random fault every few seconds, and the verdict
     Chaos(chaos::Arguments),
+    Cuts(cuts::Arguments),
     /// Mutated inputs for everything that reads what others wrote
     Fuzz(fuzz::Arguments),
     /// What continuous integration runs: check, then test
@@ -73,6 +75,7 @@ fn run(command: &Command) -> Result<bool> {
         Command::Profile(arguments) => bench::profile::run(arguments).map(|()| true),
         Command::Sim(arguments) => sim::run(arguments),
         Command::Chaos(arguments) => chaos::run(arguments),
+        Command::Cuts(arguments) => cuts::run(arguments),
         Command::Fuzz(arguments) => fuzz::run(arguments),
         Command::Ci => {
             let checked = check::run()?;

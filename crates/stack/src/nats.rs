@@ -1,10 +1,12 @@
 //! One nats-server with `JetStream`, on loopback.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::cache::Cache;
 use crate::health;
@@ -51,6 +53,42 @@ impl Nats {
         let monitor = port::free()?;
         let process = launch(&program, &folder, &options, client, monitor)?;
         Ok(Self { program, folder, options, client, monitor, process })
+    }
+
+    /// Starts `count` servers that are one cluster, each in a folder of its own below `folder`.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn cluster(folder: &Path, count: usize) -> Result<Vec<Self>> {
+        let ports = (0..count).map(|_| port::free()).collect::<Result<Vec<_>>>()?;
+        let routes = ports.iter().map(|port| format!("\"nats://127.0.0.1:{port}\""));
+        let routes = routes.collect::<Vec<_>>().join(", ");
+        let start = |index: usize, port: u16| {
+            let name = format!("n{}", index + 1);
+            let folder = folder.join(&name);
+            fs::create_dir_all(&folder)?;
+            let config = folder.join("nats.conf");
+            let text = format!(
+                "server_name: {name}\ncluster {{ name: stack, listen: \"127.0.0.1:{port}\", \
+                 routes: [{routes}] }}\n"
+            );
+            fs::write(&config, text)?;
+            let arguments = vec!["-c".to_owned(), config.display().to_string()];
+            Self::start(&folder, NatsOptions { arguments, ..NatsOptions::default() })
+        };
+        // None is healthy before the others are there.
+        std::thread::scope(|scope| {
+            let start = &start;
+            let starting: Vec<_> = ports
+                .iter()
+                .enumerate()
+                .map(|(index, port)| scope.spawn(move || start(index, *port)))
+                .collect();
+            let ended = |server: ScopedJoinHandle<'_, Result<Self>>| {
+                server.join().unwrap_or_else(|_| bail!("a server could not be started"))
+            };
+            starting.into_iter().map(ended).collect()
+        })
     }
 
     /// `nats://127.0.0.1:PORT`.

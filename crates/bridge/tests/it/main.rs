@@ -43,6 +43,7 @@ mod memory;
 mod nats_again;
 mod nats_drain;
 mod nats_faults;
+mod nats_servers;
 mod nats_stage;
 mod nats_ways;
 mod own_route;

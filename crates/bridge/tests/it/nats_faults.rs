@@ -25,7 +25,7 @@ fn rows(scenario: &Scenario) -> u64 {
 }
 
 #[track_caller]
-fn wait_more(scenario: &Scenario, limit: Duration) {
+pub(crate) fn wait_more(scenario: &Scenario, limit: Duration) {
     let before = rows(scenario);
     until(limit, "rows to flow", || match rows(scenario) {
         now if now > before => Ok(()),
@@ -34,7 +34,7 @@ fn wait_more(scenario: &Scenario, limit: Duration) {
 }
 
 /// Publishes at this rate on a thread of its own while `work` goes on, then what is left at once.
-fn under_load<T>(
+pub(crate) fn under_load<T>(
     url: &str,
     generator: &data_bridge_lab::generate::Generator,
     per_second: u32,
@@ -198,18 +198,21 @@ fn nats_proxy(port: u16) -> (Proxy, String) {
     (proxy, url)
 }
 
-/// `NATS_CUTS=500` cuts more often.
+/// `cargo xtask cuts` cuts more often.
 #[test]
 fn a_link_that_is_cut_again_and_again_flows_within_five_seconds_each_time() {
-    let cuts: u32 = std::env::var("NATS_CUTS").ok().and_then(|text| text.parse().ok()).unwrap_or(8);
+    let of = |name: &str, otherwise: u64| {
+        std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+    };
+    let (cuts, seed) = (of("NATS_CUTS", 8), of("NATS_CUTS_SEED", 305));
     let (proxy, url) = nats_proxy(nats().port());
     let scenario = scenario("nats_cut", &url, "");
     scenario.init();
     let stream = Stream::on(&scenario, nats().monitor_port());
-    let generator = ticks(&scenario, 305, 2_000 + u64::from(cuts) * 500);
+    let generator = ticks(&scenario, seed, 2_000 + cuts * 500);
     let bridge = scenario.start(1);
     bridge.wait_ready();
-    let mut chance = fastrand::Rng::with_seed(305);
+    let mut chance = fastrand::Rng::with_seed(seed);
     let mut longest = Duration::ZERO;
     under_load(&nats().url(), &generator, 200, || {
         for cut in 0..cuts {

@@ -37,6 +37,11 @@ impl Stream {
 
     /// What the server says of the consumer; null while there is none.
     pub(crate) fn consumer(&self) -> Value {
+        self.detail()["consumer_detail"][0].clone()
+    }
+
+    /// What the server says of the stream; null while there is none.
+    pub(crate) fn detail(&self) -> Value {
         let page = health::http_get(self.monitor, "/jsz?consumers=true&streams=true&config=true");
         let page: Value = serde_json::from_str(&page.unwrap_or_default()).unwrap_or_default();
         let accounts = page["account_details"].as_array().cloned().unwrap_or_default();
@@ -44,7 +49,7 @@ impl Stream {
             .iter()
             .flat_map(|account| account["stream_detail"].as_array().cloned().unwrap_or_default());
         let mut ours = streams.filter(|stream| stream["name"] == self.name.as_str());
-        ours.next().map_or(Value::Null, |stream| stream["consumer_detail"][0].clone())
+        ours.next().unwrap_or_default()
     }
 
     /// Waits until every message is acked.

@@ -202,17 +202,3 @@ fn a_server_without_jetstream_is_named() {
     bridge.wait_reason(&["stream NATS_PLAIN", "JetStream does not answer"]);
     bridge.end();
 }
-
-#[test]
-fn a_quiet_stream_shows_a_message_soon() {
-    let scenario = scenario("nats_quiet", &nats().url(), "");
-    scenario.init();
-    let stream = Stream::on(&scenario, nats().monitor_port());
-    let generator = ticks(&scenario, 343, 1_000);
-    let bridge = scenario.start(1);
-    bridge.wait_ready();
-    publisher(&nats().url(), Assurance::Confirmed)
-        .publish(&generator, 0..1_000, Pace::PerSecond(1_000.0), |_| {})
-        .expect("stored");
-    finish(&scenario, &stream, &[bridge], &Expected::of(&generator).unwrap());
-}

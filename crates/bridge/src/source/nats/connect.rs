@@ -1,7 +1,7 @@
 //! The connection: servers, credentials, certificates, reconnecting without limit.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use tracing::{debug, info, warn};
@@ -16,6 +16,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// How long an answer may take.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
+/// How long a denial is told after it was heard: an ack that was denied is heard of again when its
+/// message is delivered again, after `nats.ack_wait_ms`.
+const DENIAL_TOLD: Duration = Duration::from_mins(1);
 /// Messages that one subscription may hold before its task looks: more than any pull asks for.
 pub(super) const SUBSCRIPTION_CAPACITY: usize = 65_536;
 
@@ -54,10 +57,20 @@ pub(super) struct State {
     pub(super) connected: bool,
     /// Why there is no connection, or what the server refused last.
     pub(super) error: Option<String>,
+    /// What the account may not do, and when the server said so.
+    denied: Option<(String, Instant)>,
     /// Messages the client dropped because nobody took them; the server's own notices included.
     pub(super) slow: u64,
     /// Connections made since the start.
     pub(super) connects: u64,
+}
+
+impl State {
+    /// What the account may not do, as the server said lately.
+    pub(super) fn denied(&self) -> Option<&str> {
+        let (text, at) = self.denied.as_ref()?;
+        (at.elapsed() < DENIAL_TOLD).then_some(text)
+    }
 }
 
 impl Link {
@@ -80,7 +93,7 @@ impl Link {
         match event {
             Event::Connected => {
                 state.connected = true;
-                state.error = None;
+                (state.error, state.denied) = (None, None);
                 state.connects += 1;
                 info!("NATS connected");
                 return true;
@@ -93,6 +106,14 @@ impl Link {
             Event::SlowConsumer(_) => state.slow += 1,
             Event::ServerError(error) => {
                 let text = error.to_string();
+                if text.to_ascii_lowercase().contains("permissions violation") {
+                    // Of acks there is one for each message.
+                    if state.denied().is_none() {
+                        warn!(error = text, "NATS denies the account what it needs");
+                    }
+                    state.denied = Some((text, Instant::now()));
+                    return false;
+                }
                 if state.error.as_deref() != Some(&text) {
                     warn!(error = text, "NATS server");
                 }

@@ -22,6 +22,7 @@ pub(super) struct Sorter {
     open: Vec<Open>,
     rows: usize,
     bytes: usize,
+    highest: Position,
 }
 
 #[derive(Debug, Default)]
@@ -33,7 +34,7 @@ struct Open {
 impl Sorter {
     pub(super) fn new(memo: Memo) -> Self {
         let open = std::iter::repeat_with(Open::default).take(memo.slots()).collect();
-        Self { memo, open, rows: 0, bytes: 0 }
+        Self { memo, open, rows: 0, bytes: 0, highest: Position(0) }
     }
 
     /// Adds a message; `reply` with the count of its deliveries, when it is to be acked.
@@ -65,6 +66,12 @@ impl Sorter {
         }
         self.rows += 1;
         self.bytes += message.length;
+        self.highest = self.highest.max(position);
+    }
+
+    /// The highest position of what was gathered and not handed over.
+    pub(super) fn highest(&self) -> Position {
+        self.highest
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -85,6 +92,6 @@ impl Sorter {
             let slot = Slot::try_from(slot).unwrap_or(Slot::MAX);
             put(Arrival { epoch, slot, arena, replies });
         }
-        (self.rows, self.bytes) = (0, 0);
+        (self.rows, self.bytes, self.highest) = (0, 0, Position(0));
     }
 }

@@ -128,7 +128,7 @@ impl Puller {
                 message = messages.next() => {
                     // An end of a pull that nobody waits for says nothing.
                     if let Taken::Message = self.take(&message?, sorter) {
-                        sorter.flush(self.shared.epoch(), |arrival| self.shared.mailbox.put(arrival));
+                        self.hand_over(self.shared.epoch(), sorter);
                     }
                 }
             }
@@ -159,7 +159,6 @@ impl Puller {
         sorter: &mut Sorter,
     ) -> End {
         let epoch = self.shared.epoch();
-        let put = |arrival| self.shared.mailbox.put(arrival);
         let mut left = batch.messages;
         let mut came = None;
         loop {
@@ -174,22 +173,22 @@ impl Puller {
                     Taken::Message => {
                         left = left.saturating_sub(1);
                         if sorter.is_full() {
-                            sorter.flush(epoch, put);
+                            self.hand_over(epoch, sorter);
                         }
                         if left == 0 {
-                            sorter.flush(epoch, put);
+                            self.hand_over(epoch, sorter);
                             return End::Over;
                         }
                     }
                     Taken::Heartbeat => {}
                     Taken::End(end) => {
-                        sorter.flush(epoch, put);
+                        self.hand_over(epoch, sorter);
                         let some = left < batch.messages;
                         return if end == End::TooLarge && some { End::Over } else { end };
                     }
                 }
             }
-            sorter.flush(epoch, put);
+            self.hand_over(epoch, sorter);
             let stopping = gate.borrow().stopping;
             let deadline = Instant::now() + if stopping { EXPIRES } else { SILENCE };
             tokio::select! {
@@ -209,6 +208,11 @@ impl Puller {
                 () = sleep_until(deadline) => return End::Dead,
             }
         }
+    }
+
+    fn hand_over(&self, epoch: u32, sorter: &mut Sorter) {
+        self.shared.brought(epoch, sorter.highest().0);
+        sorter.flush(epoch, |arrival| self.shared.mailbox.put(arrival));
     }
 
     fn take(&self, message: &Message, sorter: &mut Sorter) -> Taken {

@@ -57,6 +57,8 @@ pub(super) struct Shared {
     pub(super) routing: Arc<Routing>,
     /// Counts the lives of the stream: what came from an earlier one is not acked.
     pub(super) epoch: AtomicU32,
+    /// The highest sequence that this life of the stream has brought.
+    highest: AtomicU64,
     /// Something happened to the consumer: look at once.
     pub(super) look: Notify,
     /// Messages dropped by core NATS for want of room, by slot.
@@ -76,6 +78,7 @@ impl Shared {
             dropped: dropped.collect(),
             routing,
             epoch: AtomicU32::new(0),
+            highest: AtomicU64::new(0),
             look: Notify::new(),
             view: Mutex::default(),
         }
@@ -83,6 +86,23 @@ impl Shared {
 
     pub(super) fn epoch(&self) -> u32 {
         self.epoch.load(Ordering::Acquire)
+    }
+
+    /// The stream was made anew.
+    pub(super) fn begin_epoch(&self) {
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        self.highest.store(0, Ordering::Release);
+    }
+
+    /// The stream of this epoch has brought this sequence.
+    pub(super) fn brought(&self, epoch: u32, sequence: u64) {
+        if epoch == self.epoch() {
+            self.highest.fetch_max(sequence, Ordering::AcqRel);
+        }
+    }
+
+    pub(super) fn highest(&self) -> u64 {
+        self.highest.load(Ordering::Acquire)
     }
 
     pub(super) fn view(&self) -> MutexGuard<'_, View> {

@@ -73,6 +73,11 @@ pub(super) fn of(config: &config::Nats, shared: &Shared) -> NatsStatus {
     } else if let Some(error) = &link.error {
         reasons.push(format!("NATS refused: {error}"));
     }
+    if let Some(denied) = link.denied() {
+        reasons.push(format!(
+            "NATS denies the account what it needs (docs/operations.md lists it): {denied}"
+        ));
+    }
     let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     let drops = shared.dropped.iter().enumerate().map(|(slot, dropped)| Drops {
         route: match shared.routing.name(slot) {

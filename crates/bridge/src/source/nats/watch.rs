@@ -1,7 +1,6 @@
 //! Whether stream and consumer are as they must be, and how far the consumer is.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::Client;
@@ -194,16 +193,17 @@ fn compare(
     consumer: &ConsumerInfo,
     unnoted: &mut Losses,
 ) -> Option<LostSequences> {
+    let last_sequence = before.last_sequence.max(shared.highest());
     let made_anew =
-        stream.created != before.stream_created || stream.state.last_seq < before.last_sequence;
+        stream.created != before.stream_created || stream.state.last_seq < last_sequence;
     if made_anew {
         warn!(
             stream = name,
             last_sequence = stream.state.last_seq,
-            before = before.last_sequence,
+            before = last_sequence,
             "the stream was made anew: what is held of the old one is not acked"
         );
-        shared.epoch.fetch_add(1, Ordering::AcqRel);
+        shared.begin_epoch();
         shared.view().made_anew += 1;
         *unnoted = Losses::default();
         return None;
