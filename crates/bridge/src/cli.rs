@@ -25,6 +25,7 @@ pub mod status;
 mod table;
 pub mod top;
 pub mod up;
+pub mod validate;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -78,6 +79,7 @@ enum Command {
     Top(top::Args),
     Restart(scale::RestartArgs),
     Rebalance(rebalance::Args),
+    Validate(validate::Args),
     Down(scale::DownArgs),
     Hub(hub::Args),
     #[command(name = "clickhouse")]
@@ -162,6 +164,10 @@ fn dispatch(command: &Command, environment: &Environment) -> anyhow::Result<Exit
         Command::Rebalance(args) => {
             let loaded = args.which.settings.load_aloud(environment)?;
             rebalance::execute(&loaded.config, environment, args)
+        }
+        Command::Validate(args) => {
+            let loaded = args.which.settings.load_aloud(environment)?;
+            validate::execute(&loaded.config, environment, args)
         }
         Command::Down(args) => {
             scale::down(&args.which.settings.load(environment)?.config, environment, args)

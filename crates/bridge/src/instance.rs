@@ -51,6 +51,11 @@ pub fn run(config: &Config) -> anyhow::Result<Ended> {
     let board = Arc::new(Board::new(Status {
         instance_id: config.instance.id.clone(),
         instance_number: config.instance.number,
+        kafka_group: if config.kafka.enabled {
+            config.kafka.group_id.clone()
+        } else {
+            String::new()
+        },
         version: env!("CARGO_PKG_VERSION"),
         reasons: vec!["starting".to_owned()],
         ..Status::default()

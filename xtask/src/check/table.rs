@@ -136,6 +136,11 @@ const BRIDGE: &[Module] = &[
         &["config", "telemetry", "source", "sink", "pipeline", "routes", "admin", "hub", "checkup"],
         "an instance starts and stops the parts, it does not know the command line",
     ),
+    module(
+        "validate",
+        &["config", "hub", "sink"],
+        "a validation looks at a fleet from outside: it runs nothing of it",
+    ),
     module("autoscale", &["config"], "the policy is a pure function of what was seen"),
     module(
         "supervisor",
@@ -157,7 +162,7 @@ const BRIDGE: &[Module] = &[
             "admin",
             "hub",
             "top",
-            "top",
+            "validate",
             "autoscale",
             "checkup",
             "instance",

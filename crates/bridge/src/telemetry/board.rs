@@ -113,6 +113,8 @@ pub struct Status {
     pub instance_id: String,
     /// `instance.number`.
     pub instance_number: u32,
+    /// `kafka.group_id`; empty without Kafka.
+    pub kafka_group: String,
     /// Version of the program.
     pub version: &'static str,
     /// Time since the process started.
