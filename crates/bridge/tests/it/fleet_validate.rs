@@ -77,6 +77,10 @@ fn a_sound_fleet_passes_and_is_as_it_was_and_what_is_wrong_with_another_is_named
 /// As many instances as before, each with its share, and inserts as quick as they were. Asked
 /// themselves: the hub knows a moment later what a new process says.
 fn as_before(fleet: &Fleet, scenario: &Scenario) {
+    until(PATIENCE, "three to be wanted", || {
+        let page = fleet.fleet();
+        if page["supervisor"]["target"] == 3 { Ok(()) } else { Err(page.to_string()) }
+    });
     for number in 1..=3 {
         until(PATIENCE, &format!("instance {number} to be ready"), || {
             let page = http_get(fleet.port + number, "/api/status").unwrap_or_default();
@@ -85,27 +89,27 @@ fn as_before(fleet: &Fleet, scenario: &Scenario) {
     }
     fleet.wait_ready(3);
     fleet.wait_shares(&[16, 16, 16]);
-    assert_eq!(fleet.fleet()["supervisor"]["target"], 3);
     assert_eq!(slow_views(scenario).trim(), "0");
 }
 
 fn interrupted_it_puts_back_what_it_changed(fleet: &Fleet, scenario: &Scenario) {
-    let pids = fleet.pids();
     let mut command = Command::new(binary());
     command.args(["validate", "--messages", "600", "--seconds", "0", "--config"]);
     command.arg(&fleet.config).arg("--state-dir").arg(&fleet.state).env("NO_COLOR", "1");
     let log = scenario.folder.join("interrupted.log");
     let process = Process::spawn("validate", command, &log, Lifetime::WithStarter).unwrap();
-    until(PATIENCE, "one instance to be taken away", || {
+    let leaving = until(PATIENCE, "one instance to be taken away", || {
         let target = fleet.fleet()["supervisor"]["target"].clone();
-        if target == 2 { Ok(()) } else { Err(format!("{target}\n{}", process.log_tail())) }
+        let is_less = target == 2;
+        let text = || format!("{target}\n{}", process.log_tail());
+        if is_less { Ok(fleet.pids().get(&3).copied()) } else { Err(text()) }
     });
     signal("INT", process.pid());
     let status = process.wait_exit(PATIENCE).expect("it ends");
     assert_eq!(status.code(), Some(1), "{}", process.log_tail());
     assert!(process.log_tail().contains("interrupted"), "{}", process.log_tail());
     until(PATIENCE, "another third instance", || match fleet.pids().get(&3) {
-        Some(pid) if *pid != pids[&3] => Ok(()),
+        Some(pid) if Some(*pid) != leaving => Ok(()),
         other => Err(format!("{other:?}")),
     });
     as_before(fleet, scenario);
