@@ -21,7 +21,9 @@ const HUB_LIMIT: Duration = Duration::from_secs(5);
 pub(super) const SETTLE: Duration = Duration::from_secs(30);
 /// Rows that are not visible by then are lost, as far as anyone can wait for them.
 pub(super) const ROWS_LIMIT: Duration = Duration::from_mins(1);
-/// Instances count within a second what they have written.
+/// Instances count within a second what they have written …
+const COUNTED_AFTER: Duration = Duration::from_millis(1_200);
+/// … and this is long enough to wait for it.
 const COUNTED_LIMIT: Duration = Duration::from_secs(5);
 /// Time between two looks.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -295,7 +297,7 @@ impl Validation {
         let name = "message distribution";
         let wanted = "each its part ± 10 %, all visible once".to_owned();
         let numbers = self.take(self.objectives.messages);
-        let before = match self.look().await {
+        let before = match self.at_rest().await {
             Ok(before) => before,
             Err(why) => return Line::judged(name, wanted, String::new(), vec![why]),
         };
@@ -323,6 +325,21 @@ impl Validation {
             }
         }
         Line::judged(name, wanted, parts.join(" + "), why)
+    }
+
+    /// Looks at the instances once they have counted what came before; others may send for ever.
+    async fn at_rest(&self) -> Result<Vec<Seen>, String> {
+        let began = Instant::now();
+        let mut before = self.look().await?;
+        loop {
+            tokio::time::sleep(COUNTED_AFTER).await;
+            let now = self.look().await?;
+            let saved = |all: &[Seen]| all.iter().map(Seen::ticks_saved).sum::<u64>();
+            if saved(&now) == saved(&before) || began.elapsed() > COUNTED_LIMIT {
+                return Ok(now);
+            }
+            before = now;
+        }
     }
 
     /// Looks at the instances once they have counted what is visible: they do so a moment later.
