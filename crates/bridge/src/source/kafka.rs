@@ -9,9 +9,12 @@
 mod assignment;
 #[expect(unsafe_code, reason = "librdkafka is a C library")]
 mod client;
+mod double;
 mod event;
 mod intake;
+mod join;
 mod lane;
+mod leave;
 mod mark;
 mod membership;
 mod partition;
@@ -28,8 +31,6 @@ pub mod window;
 use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
-use std::sync::mpsc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use data_bridge_core::arena::Arena;
@@ -41,8 +42,11 @@ pub use placement::HasRows;
 use super::{Waker, Woken};
 use crate::config;
 use client::{Client, Code, Messages, Notice, Offsets, Trouble};
+use double::{Doubt, Fenced, Verdict};
 use intake::Intake;
+use join::Join;
 use lane::{Lane, Lanes, State};
+use leave::{abandon, end_by, join_thread, leave};
 use membership::Membership;
 use partition::TopicPartition;
 use placement::Terms;
@@ -68,11 +72,15 @@ struct Commit {
 /// One member of the consumer group.
 #[derive(Debug)]
 pub struct KafkaSource {
-    /// `None` once closed.
+    /// `None` once closed, and while there is a doubt.
     client: Option<Arc<Client>>,
+    join: Join,
+    /// After the broker has taken this member for one of two.
+    doubt: Option<Doubt>,
+    /// Since when the broker refuses this member's static id.
+    refused_since: Option<Instant>,
     waker: Waker,
     topics: Vec<String>,
-    static_id: Option<String>,
     lanes: Lanes,
     membership: Membership,
     watch: Watch,
@@ -101,8 +109,8 @@ impl KafkaSource {
     ) -> Result<Self, SourceError> {
         topics::check_names(config)?;
         let waker = Waker::default();
-        let properties = properties::member(config, instance, queue_budget_bytes);
-        let client = Client::consumer(&properties, waker.clone())?;
+        let join = Join { config: config.clone(), instance: instance.clone(), queue_budget_bytes };
+        let client = join.client(&waker)?;
         let topics = config.topics.keys().cloned().collect::<Vec<_>>();
         let sightings = Sightings::default();
         let terms =
@@ -111,15 +119,13 @@ impl KafkaSource {
         if topics.is_empty() {
             // Nothing will ever be assigned.
             membership.standstill.answered(Reading::Goes);
-        } else {
-            client
-                .subscribe(&Offsets::topics(topics.iter().map(String::as_str)))
-                .map_err(|trouble| SourceError::Client(trouble.text))?;
         }
         Ok(Self {
             client: Some(Arc::new(client)),
+            join,
+            doubt: None,
+            refused_since: None,
             topics,
-            static_id: config.static_membership.then(|| properties::static_id(config, instance)),
             lanes: Lanes::default(),
             membership,
             waker,
@@ -172,7 +178,7 @@ impl KafkaSource {
         let Some(client) = self.client.as_deref().filter(|_| !list.is_empty()) else {
             self.answers.push(Event::Committed {
                 ok: of_lanes.is_empty(),
-                error: (!of_lanes.is_empty()).then(|| "the source is closed".into()),
+                error: (!of_lanes.is_empty()).then(|| "not in the group".into()),
             });
             return;
         };
@@ -213,6 +219,9 @@ impl KafkaSource {
     /// Leaves the group, so that others take over at once. What is to be committed must have been.
     /// Returns by `deadline`, then the group finds out by its session time-out.
     pub fn close(&mut self, deadline: Instant) {
+        if let Some(doubt) = self.doubt.take() {
+            end_by(deadline, move || join_thread(doubt.cancel(), "the look for a double"));
+        }
         let Some(client) = self.client.take() else {
             return;
         };
@@ -221,29 +230,12 @@ impl KafkaSource {
         for id in self.lanes.ids() {
             self.lanes.close(id);
         }
-        // Neither librdkafka's own waits nor the end of its threads have a deadline.
-        let (done, wait) = mpsc::channel::<()>();
-        let leaving = thread::spawn(move || {
+        end_by(deadline, move || {
             leave(&client, owes_answer, deadline);
-            if let Some(placing) = placing
-                && placing.join().is_err()
-            {
-                tracing::error!("the placement panicked");
+            if let Some(placing) = placing {
+                join_thread(placing, "the placement");
             }
-            drop(client);
-            drop(done);
         });
-        let left = deadline.saturating_duration_since(Instant::now());
-        match wait.recv_timeout(left) {
-            Err(mpsc::RecvTimeoutError::Disconnected) => {
-                if leaving.join().is_err() {
-                    tracing::error!("the end of the client panicked");
-                }
-            }
-            Ok(()) | Err(mpsc::RecvTimeoutError::Timeout) => {
-                tracing::warn!("the Kafka client did not end in time");
-            }
-        }
     }
 
     /// Makes a waiting fetch return early, from any thread.
@@ -314,6 +306,7 @@ impl KafkaSource {
     /// One look at everything that may have happened; waits for nothing.
     fn turn(&mut self, batch: usize, events: &mut Vec<Event>) {
         events.append(&mut self.answers);
+        self.clear_doubt(events);
         let Some(client) = self.client.clone().filter(|_| !self.is_dead) else {
             return;
         };
@@ -322,6 +315,9 @@ impl KafkaSource {
         }
         // Before the records: a lane that was revoked while they were collected takes none.
         for notice in client.take_notices() {
+            if self.doubt.is_some() {
+                break;
+            }
             self.take_notice(&client, notice, events);
         }
         if !self.messages.is_empty() {
@@ -331,10 +327,13 @@ impl KafkaSource {
                 self.report(&client, of.as_ref(), &trouble, events);
             }
         }
-        if self.is_dead {
+        if self.is_dead || self.doubt.is_some() {
             return;
         }
         let now = Instant::now();
+        if self.refused_since.is_some() && client.is_in_group() {
+            self.refused_since = None;
+        }
         self.membership.turn(&client, &mut self.lanes, events, now);
         self.retry_stuck(&client, now);
         self.give_up_commits(now, events);
@@ -385,7 +384,12 @@ impl KafkaSource {
         match trouble.code {
             Code::Fatal => {
                 let cause = client.fatal_error().unwrap_or_else(|| trouble.clone());
-                self.die(&cause, events);
+                let twice =
+                    matches!(cause.code, Code::FencedInstanceId | Code::UnreleasedInstanceId);
+                match self.join.static_id().filter(|_| twice) {
+                    Some(static_id) => self.doubt(client, static_id, &cause, events),
+                    None => self.die(SourceError::Refused(cause.text), events),
+                }
             }
             Code::PollExceeded => tracing::warn!(error = %trouble, "too long between two fetches"),
             // The watch asks for missing topics by itself.
@@ -397,17 +401,58 @@ impl KafkaSource {
         }
     }
 
-    fn die(&mut self, cause: &Trouble, events: &mut Vec<Event>) {
+    fn die(&mut self, cause: SourceError, events: &mut Vec<Event>) {
         if mem::replace(&mut self.is_dead, true) {
             return;
         }
         membership::end_all(&mut self.lanes, events);
+        self.watch.error = Some(cause.to_string());
+        events.push(Event::Fatal(cause));
+    }
+
+    /// The broker says that another has this static id, and librdkafka's handle is of no more use.
+    fn doubt(&mut self, client: &Client, id: String, cause: &Trouble, events: &mut Vec<Event>) {
+        let Some(handle) = self.client.take() else {
+            return;
+        };
+        tracing::warn!(id, error = %cause, "fenced: looking whether another instance has this id");
+        let since = *self.refused_since.get_or_insert_with(Instant::now);
+        let fenced = Fenced { static_id: id, member_id: client.member_id(), since };
+        membership::end_all(&mut self.lanes, events);
+        let given_up = mem::take(&mut self.commits).into_values();
+        events.extend(
+            given_up.map(|_| Event::Committed { ok: false, error: Some(cause.text.clone()) }),
+        );
+        let placing = self.membership.begin_anew();
+        self.watch.begin_anew();
         self.watch.error = Some(cause.text.clone());
-        let twice = matches!(cause.code, Code::FencedInstanceId | Code::UnreleasedInstanceId);
-        events.push(Event::Fatal(match self.static_id.clone() {
-            Some(id) if twice => SourceError::Fenced { id },
-            _ => SourceError::Refused(cause.text.clone()),
-        }));
+        self.messages.clear();
+        let end = move || {
+            if let Some(placing) = placing {
+                join_thread(placing, "the placement");
+            }
+            abandon(handle);
+        };
+        self.doubt = Some(Doubt::begin(&self.join.config, fenced, &self.waker, end));
+    }
+
+    /// Joins again once it is clear that nobody else has the static id.
+    fn clear_doubt(&mut self, events: &mut Vec<Event>) {
+        let Some(verdict) = self.doubt.as_mut().and_then(Doubt::try_finish) else {
+            return;
+        };
+        self.doubt = None;
+        let joined = match (verdict, self.join.static_id()) {
+            (Verdict::Double, Some(id)) => Err(SourceError::Fenced { id }),
+            (Verdict::Alone | Verdict::Double, _) => self.join.client(&self.waker),
+        };
+        match joined {
+            Ok(client) => {
+                tracing::info!("nobody else has this id: joining the group again");
+                self.client = Some(Arc::new(client));
+            }
+            Err(error) => self.die(error, events),
+        }
     }
 
     /// Takes commits for refused that were not answered for too long.
@@ -449,28 +494,6 @@ impl KafkaSource {
                     next: Position(position),
                 });
             }
-        }
-    }
-}
-
-/// Leaves the group, at most until `deadline`.
-fn leave(client: &Client, owes_answer: bool, deadline: Instant) {
-    let closing = match client.leave() {
-        Ok(closing) => closing,
-        Err(trouble) => {
-            tracing::debug!(error = %trouble, "not leaving the group");
-            return;
-        }
-    };
-    // Now any answer gives all back. Without a question it would never return if the group is left
-    // before it is looked at.
-    if owes_answer && let Err(trouble) = client.assign(None) {
-        tracing::debug!(error = %trouble, "leaving the group");
-    }
-    while !closing.serve(Duration::from_millis(20)) {
-        if Instant::now() >= deadline {
-            tracing::warn!("the group could not be left in time");
-            return;
         }
     }
 }

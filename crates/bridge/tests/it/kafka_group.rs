@@ -7,7 +7,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use data_bridge::config::{Assignor, Config, GroupProtocol, OffsetReset};
-use data_bridge::source::kafka::SourceError;
 
 use crate::kafka_member::{Board, Manners, Member, no_rows};
 use crate::kafka_stage::{Sends, committed, config, make_topic, start_broker};
@@ -310,27 +309,6 @@ fn a_partition_that_was_paused_flows_when_it_is_assigned_anew() {
     sends.these(topic, 0, 5..10);
     board.wait("it flows", |view| view.values(topic).len() == 10);
     member.close();
-}
-
-#[test]
-fn a_static_id_used_twice_is_fatal_and_names_the_id() {
-    let topic = "fenced";
-    make_topic(topic, 1);
-    let mut config = config(&[topic]);
-    config.kafka.static_membership = true;
-    let board = Arc::new(Board::default());
-    let first = Member::join("same", &config, &board);
-    board.wait("it has the partition", |view| view.held("same") == 1);
-    let other_board = Arc::new(Board::default());
-    let second = Member::join("same", &config, &other_board);
-    other_board.wait("the second has it", |view| view.held("same") == 1);
-    board.wait("the first is fenced", |view| view.members["same"].fatal.is_some());
-    let id = "group-fenced-same".to_owned();
-    let fatal = board.look(|view| view.members["same"].fatal.clone());
-    assert_eq!(fatal, Some(SourceError::Fenced { id }));
-    board.look(|view| assert_eq!((view.held("same"), view.lost), (0, 1)));
-    first.close();
-    second.close();
 }
 
 #[test]

@@ -11,11 +11,15 @@ const WAIT: Duration = Duration::from_secs(30);
 
 /// Makes a topic of one partition at another broker than the shared one.
 pub(crate) fn make_at(brokers: &str, topic: &str) {
+    make_partitions_at(brokers, topic, 1);
+}
+
+pub(crate) fn make_partitions_at(brokers: &str, topic: &str, partitions: i32) {
     let mut config = config(&[topic]);
     config.kafka.brokers = brokers.into();
-    config.kafka.init.partitions = 1;
+    config.kafka.init.partitions = partitions;
     let made = create(&config.kafka, WAIT).expect("the broker answers");
-    assert_eq!(made[0].outcome, Outcome::Created { partitions: 1 });
+    assert_eq!(made[0].outcome, Outcome::Created { partitions });
 }
 
 #[test]

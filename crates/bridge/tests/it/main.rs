@@ -36,6 +36,7 @@ mod kafka_member;
 mod kafka_positions;
 mod kafka_resume;
 mod kafka_stage;
+mod kafka_static;
 mod kafka_terms;
 mod kafka_topics;
 mod kill_loop;

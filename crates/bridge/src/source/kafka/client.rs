@@ -6,6 +6,7 @@
 mod admin;
 mod callbacks;
 mod configs;
+mod group;
 mod messages;
 mod offsets;
 

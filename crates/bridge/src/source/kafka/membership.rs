@@ -382,6 +382,17 @@ impl Membership {
         (self.standstill.end(), thread)
     }
 
+    /// Forgets the group: a new client joins it. The thread that still asks, if any.
+    pub(super) fn begin_anew(&mut self) -> Option<JoinHandle<()>> {
+        let (_, thread) = self.end();
+        self.assignment = Assignment::default();
+        self.paused.clear();
+        self.retry_at = None;
+        self.trouble = None;
+        self.standstill.begin_anew();
+        thread
+    }
+
     fn answered(&mut self, reading: Reading, trouble: Option<String>) {
         if let Some(trouble) = &trouble {
             tracing::warn!(error = trouble, "the answer to the group");

@@ -69,6 +69,13 @@ impl Standstill {
         }
     }
 
+    /// Nothing is assigned any more.
+    pub(super) fn begin_anew(&mut self) {
+        self.owes_answer = false;
+        self.in_group_since = None;
+        self.since.get_or_insert_with(Instant::now);
+    }
+
     /// Nothing more is answered: whether the group waits for an answer.
     pub(super) fn end(&mut self) -> bool {
         mem::take(&mut self.owes_answer)

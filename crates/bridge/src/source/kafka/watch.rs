@@ -87,6 +87,12 @@ impl Watch {
         ids
     }
 
+    /// Forgets the question under way: its client ends.
+    pub(super) fn begin_anew(&mut self) {
+        self.asked = None;
+        self.next = None;
+    }
+
     /// A broker has answered.
     pub(super) fn answered(&mut self) {
         if !self.connected {

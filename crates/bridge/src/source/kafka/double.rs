@@ -1,0 +1,153 @@
+//! Whether a second process runs under the static id of a member that the broker has fenced.
+//!
+//! A fenced member is not always one of two. When its coordinator is away for longer than its
+//! session, librdkafka forgets its member id and joins anew under the same static id; a commit of
+//! its old membership that is sent again after that is refused like that of a double, and
+//! librdkafka takes the refusal for final. So does a process take the place of one that was killed
+//! or that gave up. Whether there is a double shows in the group: a double stays in it, and what is
+//! only remembered goes when its session ends.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, TryRecvError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::client::{Client, Trouble};
+use super::waker::Waker;
+use super::{properties, terms};
+use crate::config::{GroupProtocol, Kafka};
+
+/// Time beyond its session in which the broker forgets a member.
+const MARGIN: Duration = Duration::from_secs(2);
+/// Longest wait for one answer.
+const ANSWER: Duration = Duration::from_secs(2);
+/// Pause between two looks, and before a member of the consumer protocol tries again.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What the group shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nobody else uses the id, as far as is known: join again.
+    Alone,
+    /// Another process uses it.
+    Double,
+}
+
+/// A question under way.
+#[derive(Debug)]
+pub(super) struct Doubt {
+    verdict: Receiver<Verdict>,
+    cancelled: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+/// What is known when the doubt begins.
+#[derive(Debug)]
+pub(super) struct Fenced {
+    pub(super) static_id: String,
+    /// The id under which the broker knew this member.
+    pub(super) member_id: String,
+    /// When it was first refused without having been in the group since.
+    pub(super) since: Instant,
+}
+
+impl Doubt {
+    /// Ends `old`, the membership that was refused, and looks at the group.
+    pub(super) fn begin(
+        config: &Kafka,
+        fenced: Fenced,
+        waker: &Waker,
+        old: impl FnOnce() + Send + 'static,
+    ) -> Self {
+        let (send, verdict) = mpsc::sync_channel(1);
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let look = Look { config: config.clone(), fenced, cancelled: Arc::clone(&cancelled) };
+        let waker = waker.clone();
+        let thread = thread::spawn(move || {
+            old();
+            if let Some(verdict) = look.until_clear()
+                && send.send(verdict).is_ok()
+            {
+                waker.queued();
+            }
+        });
+        Self { verdict, cancelled, thread }
+    }
+
+    /// The verdict once it is there.
+    pub(super) fn try_finish(&mut self) -> Option<Verdict> {
+        match self.verdict.try_recv() {
+            Ok(verdict) => Some(verdict),
+            Err(TryRecvError::Empty) => None,
+            // It ended without an answer: the broker's word holds.
+            Err(TryRecvError::Disconnected) => Some(Verdict::Double),
+        }
+    }
+
+    /// Ends it at its next step.
+    pub(super) fn cancel(self) -> JoinHandle<()> {
+        self.cancelled.store(true, Ordering::SeqCst);
+        self.thread.thread().unpark();
+        self.thread
+    }
+}
+
+struct Look {
+    config: Kafka,
+    fenced: Fenced,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Look {
+    /// `None` when it was cancelled.
+    fn until_clear(&self) -> Option<Verdict> {
+        match self.config.group_protocol {
+            GroupProtocol::Classic => self.at_members(),
+            GroupProtocol::Consumer => self.at_time(),
+        }
+    }
+
+    /// The newer of two takes the place of the older, and stays.
+    fn at_members(&self) -> Option<Verdict> {
+        let client = Client::admin(&properties::administrator(&self.config)).ok()?;
+        let mut stays_since = None;
+        while !self.cancelled.load(Ordering::SeqCst) {
+            match self.holder(&client) {
+                Ok(None) => return Some(Verdict::Alone),
+                Ok(Some(holder)) if holder == self.fenced.member_id => return Some(Verdict::Alone),
+                Ok(Some(_)) => {
+                    let since = *stays_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() > self.config.session_timeout + MARGIN {
+                        return Some(Verdict::Double);
+                    }
+                }
+                // Sessions begin anew when a coordinator comes back.
+                Err(trouble) => {
+                    tracing::debug!(error = %trouble, "the group cannot be looked at");
+                    stays_since = None;
+                }
+            }
+            thread::park_timeout(PAUSE);
+        }
+        None
+    }
+
+    /// The newer of two is refused for as long as the older is in the group.
+    fn at_time(&self) -> Option<Verdict> {
+        let session = terms::describe(&self.config, ANSWER)
+            .map_or(self.config.session_timeout, |terms| terms.session);
+        if self.fenced.since.elapsed() > session + MARGIN {
+            return Some(Verdict::Double);
+        }
+        thread::park_timeout(PAUSE);
+        (!self.cancelled.load(Ordering::SeqCst)).then_some(Verdict::Alone)
+    }
+
+    /// The member id of whoever has the static id.
+    fn holder(&self, client: &Client) -> Result<Option<String>, Trouble> {
+        let members = client.static_members(&self.config.group_id, ANSWER)?;
+        let holder = members.into_iter().find(|(id, _)| *id == self.fenced.static_id);
+        Ok(holder.map(|(_, member)| member))
+    }
+}
