@@ -9,8 +9,10 @@ use crate::{prerequisites, screen, workspace};
 
 pub(crate) mod alerts;
 mod dependencies;
+mod duplicates;
 mod files;
 mod layers;
+mod licences;
 mod source;
 mod table;
 
@@ -23,11 +25,13 @@ struct Step {
 }
 
 /// The quick ones first.
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 10] = [
     Step { name: "system libraries", run: || Ok(found(prerequisites::check())) },
     Step { name: "format", run: || cargo(&["fmt", "--all", "--check"], &[]) },
     Step { name: "layers", run: layers::check },
     Step { name: "unused dependencies", run: dependencies::check },
+    Step { name: "licences", run: licences::check },
+    Step { name: "duplicate packages", run: duplicates::check },
     Step { name: "file sizes", run: files::check },
     Step { name: "alert rules", run: alerts::check },
     Step {

@@ -48,8 +48,9 @@ pub(crate) fn kafka() -> &'static Kafka {
     static KAFKA: OnceLock<Kafka> = OnceLock::new();
     KAFKA.get_or_init(|| {
         // Lower than Kafka's own limits for groups of the consumer protocol, so that these may
-        // have the terms of the others.
+        // have the terms of the others; and compaction does not take half a minute.
         let lower = [
+            ("log.cleaner.backoff.ms", "200"),
             ("group.consumer.min.session.timeout.ms", "6000"),
             ("group.consumer.min.heartbeat.interval.ms", "500"),
         ];

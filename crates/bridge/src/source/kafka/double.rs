@@ -14,9 +14,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::client::{Client, Trouble};
-use super::waker::Waker;
 use super::{properties, terms};
 use crate::config::{GroupProtocol, Kafka};
+use crate::source::waker::Waker;
 
 /// Time beyond its session in which the broker forgets a member.
 const MARGIN: Duration = Duration::from_secs(2);

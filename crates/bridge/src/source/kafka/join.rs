@@ -3,8 +3,8 @@
 use super::client::{Client, Offsets};
 use super::event::SourceError;
 use super::properties;
-use super::waker::Waker;
 use crate::config;
+use crate::source::waker::Waker;
 
 /// What it takes to join the group.
 #[derive(Debug)]

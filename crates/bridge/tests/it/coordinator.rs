@@ -1,0 +1,64 @@
+//! The broker, which is the group's coordinator too, killed under load: commits fail, and the
+//! newest positions are committed in the end.
+
+use std::thread;
+use std::time::Duration;
+
+use data_bridge_lab::kafka::{Offsets, Pace, Producer};
+use data_bridge_lab::model::Expected;
+use data_bridge_lab::plan::Kind;
+use data_bridge_stack::port;
+
+use crate::flow::{ticks, wait_shares};
+use crate::kafka_stage::start_broker;
+use crate::world::{PATIENCE, Scenario, clickhouse, pause, until};
+
+const MESSAGES: u64 = 20_000;
+const RATE: f64 = 1_500.0;
+const KILLS: u64 = 3;
+
+#[test]
+fn a_coordinator_killed_under_load_costs_no_row_and_no_commit() {
+    let mut broker = start_broker("kafka-coordinator", Some(port::free().unwrap()));
+    let mut scenario = Scenario::new("coordinator", &clickhouse().url());
+    scenario.brokers = broker.bootstrap();
+    scenario.init();
+    let (first, second) = (scenario.start(1), scenario.start(2));
+    wait_shares(&[&first, &second], &[24, 24]);
+    let generator = ticks(&scenario, 701, MESSAGES);
+    let saved = || {
+        let of = |bridge: &crate::world::Instance| bridge.status()["ticks_saved"].as_u64();
+        of(&first).unwrap_or_default() + of(&second).unwrap_or_default()
+    };
+    let bootstrap = broker.bootstrap();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let producer = Producer::connect(&bootstrap).expect("a producer can be made");
+            let pace = Pace::PerSecond(RATE);
+            let produced = producer.produce(&generator, 0..MESSAGES, pace, |_| {});
+            produced.expect("the broker takes the messages in the end");
+        });
+        let mut chance = fastrand::Rng::with_seed(generator.plan().seed);
+        for _ in 0..KILLS {
+            let before = saved();
+            until(PATIENCE, "rows to flow", || match saved() {
+                now if now > before + 500 => Ok(()),
+                now => Err(format!("{now} rows\n{}\n{}", first.tail(), second.tail())),
+            });
+            pause(Duration::from_millis(chance.u64(0..500)));
+            broker.kill().expect("kill -9 works");
+            broker.restart().expect("it comes back");
+        }
+    });
+    let expected = Expected::of(&generator).unwrap();
+    let verdict = scenario.assert_exact(&expected, PATIENCE);
+    println!("{}", verdict.line());
+    let failed = first.metric("data_bridge_commit_failures_total")
+        + second.metric("data_bridge_commit_failures_total");
+    println!("{failed} commits failed");
+    let offsets = Offsets::of_group(&bootstrap, &scenario.group()).unwrap();
+    let topics = [format!("{}{}", scenario.prefix(), Kind::Tick.topic())];
+    until(PATIENCE, "all offsets to be committed", || offsets.all_committed(&topics));
+    first.end();
+    second.end();
+}
