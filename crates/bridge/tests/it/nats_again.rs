@@ -137,4 +137,11 @@ fn what_a_limit_of_the_stream_took_while_nobody_ran_is_counted_once_and_named_by
     assert!(said.out.contains(words), "{}", said.out);
     let (_, summary) = audit(&scenario, &["--from", "seq:751"], 0);
     assert_eq!(summary["records"], 250, "{summary}");
+    // What was deleted by hand is a hole, and no reason to read beyond the end.
+    let hole = json!({ "seq": 900 }).to_string();
+    publisher
+        .publish_one("$JS.API.STREAM.MSG.DELETE.NATS_LIMIT", hole.as_bytes(), &[])
+        .expect("deleted");
+    let (_, summary) = audit(&scenario, &["--from", "seq:899", "--to", "seq:902"], 0);
+    assert_eq!(summary["records"], 2, "{summary}");
 }
