@@ -277,7 +277,7 @@ impl Pipeline {
 
     /// Records asked for at once: none that would not fit into the buffer.
     fn fetch_records(&self) -> usize {
-        if self.held_since.is_some() {
+        if self.held_since.is_some() && !self.has_room() {
             return 0;
         }
         let left = self.engine.rows_left().saturating_sub(self.reserved);
@@ -285,6 +285,11 @@ impl Pipeline {
         // At least one: the source must be asked for what else happened, and a full buffer has
         // paused all lanes.
         left.clamp(1, FETCH_RECORDS)
+    }
+
+    /// Whether lanes that nobody was told to pause may bring more.
+    fn has_room(&self) -> bool {
+        self.gate_was.is_empty() && self.engine.has_room()
     }
 
     fn begin_stop(&mut self, stop: &StopSign) {
@@ -434,8 +439,10 @@ impl Pipeline {
 
     fn switch_lanes(&mut self) {
         if self.lanes.are_about_to_pause() {
-            let since = *self.held_since.get_or_insert_with(Instant::now);
-            if since.elapsed() < PAUSE_AFTER {
+            let now = Instant::now();
+            let since = if self.has_room() { now } else { self.held_since.unwrap_or(now) };
+            self.held_since = Some(since);
+            if now.duration_since(since) < PAUSE_AFTER {
                 return;
             }
         }

@@ -136,6 +136,15 @@ impl Engine {
         if probing { left.min(flood::PROBE_ROWS) } else { left }
     }
 
+    /// Whether there is room already for what was held back, although lanes are told to go on only
+    /// at `resume_at`: a source that merely waits, and has told nobody, need not wait that long.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.phase == Phase::Running
+            && !self.budget.is_tight()
+            && !self.tables.values().any(TableState::is_troubled)
+    }
+
     /// Whether nothing may be fetched for a table: it is paused, or pays for letters of a flood.
     fn is_held(&self, table: TableId) -> bool {
         self.tables.get(&table).is_some_and(|table| {

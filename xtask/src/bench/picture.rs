@@ -93,7 +93,9 @@ fn middle(series: &Value, key: &str) -> Option<f64> {
     let runs = series["runs"].as_array()?;
     let mut all: Vec<f64> = runs.iter().filter_map(|run| run[key].as_f64()).collect();
     all.sort_by(f64::total_cmp);
-    all.get(all.len() / 2).copied()
+    let upper = all.get(all.len() / 2).copied()?;
+    let lower = all.get(all.len().saturating_sub(1) / 2).copied()?;
+    Some(f64::midpoint(lower, upper))
 }
 
 #[cfg(test)]
@@ -107,7 +109,7 @@ mod tests {
         json!({
             "messages": 10, "cores": 2, "base": "slow",
             "series": [
-                {"name": "data-bridge", "runs": [run(800.0, 400.0)]},
+                {"name": "data-bridge", "runs": [run(900.0, 300.0), run(700.0, 500.0)]},
                 {"name": "slow", "runs": [run(100.0, 3_000.0)]},
                 {"name": "limit: x", "runs": [run(9_000.0, 1.0)]},
             ],

@@ -1,7 +1,5 @@
-//! How fast fetching alone is. Not a test of a promise: run it by hand, on a quiet machine, with
-//! `cargo test --release -p data-bridge --test it -- --ignored --nocapture drain`.
+//! A backlog, fetched: every message once and in order, in chunks that are worth their bookkeeping.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use data_bridge::config::OffsetReset;
@@ -10,72 +8,58 @@ use data_bridge::source::kafka::{Event, KafkaSource};
 use crate::kafka_member::no_rows;
 use crate::kafka_stage::{PATIENCE, Sends, config, make_topic};
 
-const MESSAGES: u32 = 2_000_000;
-const PARTITIONS: i32 = 4;
+const PARTITIONS: u32 = 4;
+const EACH: u32 = 30_000;
+const LIMIT: usize = 10_000;
+/// Records of a chunk on average, at least. Nothing is tracked per record only as long as chunks are
+/// large: with chunks of a few records the ledger would cost more than the decoder.
+const WORTHWHILE: u32 = 500;
 
 #[test]
-#[ignore = "a measurement"]
-fn drain_speed_of_fetch_alone() {
+fn a_backlog_comes_in_large_chunks_each_message_once_and_in_order() {
     let topic = "drain";
-    make_topic(topic, PARTITIONS);
+    make_topic(topic, i32::try_from(PARTITIONS).expect("four"));
     let sends = Sends::new();
-    for number in 0..MESSAGES {
-        let (tenth, time) = (number % 10, 1_706_198_400_123 + u64::from(number));
-        let pair = ["EUR/USD", "GBP/USD", "USD/JPY"][number as usize % 3];
-        let value = format!(
-            r#"{{"symbol":"{pair}","bid":1.{:05},"ask":1.{:05},"timestamp":{time},"timestamp_ms":{time},"exchange":48,"source":"polygon_websocket","event_type":"quote","_t":{tenth}}}"#,
-            number % 100_000,
-            (number + 2) % 100_000
-        );
-        let partition = i32::try_from(number).expect("as Linux writes it") % PARTITIONS;
-        sends.one(topic, partition, &value);
+    for value in 0..EACH * PARTITIONS {
+        let partition = i32::try_from(value % PARTITIONS).expect("below four");
+        sends.one(topic, partition, &format!("{:0>160}", value / PARTITIONS));
     }
     sends.flush();
 
-    for batch in [1_000, 10_000, 50_000] {
-        let mut config = config(&[topic]);
-        config.kafka.group_id = format!("drain-{batch}");
-        config.kafka.auto_offset_reset = OffsetReset::Earliest;
-        let budget = 32 << 20;
-        let mut source = KafkaSource::connect(&config.kafka, &config.instance, budget, no_rows())
-            .expect("as Linux writes it");
-        let mut events = Vec::new();
-        let (mut count, mut bytes, mut fetches) = (0_u32, 0_u64, 0_u32);
-        let mut began = None;
-        let until = Instant::now() + PATIENCE;
-        while count < MESSAGES && Instant::now() < until {
-            source.fetch(Duration::from_millis(100), batch, &mut events);
-            for event in events.drain(..) {
-                if let Event::Fetched { arena, .. } = event {
-                    began.get_or_insert_with(|| (Instant::now(), cpu("self"), cpu("thread-self")));
-                    count += u32::try_from(arena.len()).expect("as Linux writes it");
-                    bytes += arena.bytes();
-                    fetches += 1;
-                }
+    let mut config = config(&[topic]);
+    config.kafka.auto_offset_reset = OffsetReset::Earliest;
+    let mut source = KafkaSource::connect(&config.kafka, &config.instance, 32 << 20, no_rows())
+        .expect("the broker is there");
+    let mut events = Vec::new();
+    let mut next = Vec::new();
+    let mut chunks = 0;
+    let until = Instant::now() + PATIENCE;
+    while next.iter().map(|(_, next)| next).sum::<u32>() < EACH * PARTITIONS {
+        assert!(Instant::now() < until, "the backlog is drained: {next:?}");
+        source.fetch(Duration::from_millis(100), LIMIT, &mut events);
+        let mut records = 0;
+        for event in events.drain(..) {
+            let Event::Fetched { lane, arena, .. } = event else { continue };
+            if arena.is_empty() {
+                continue;
+            }
+            chunks += 1;
+            records += arena.len();
+            let at = next.iter().position(|(known, _)| *known == lane).unwrap_or_else(|| {
+                next.push((lane, 0));
+                next.len() - 1
+            });
+            for record in arena.records() {
+                let value = record.payload.map(String::from_utf8_lossy).unwrap_or_default();
+                let value: u32 = value.parse().expect("a number was sent");
+                assert_eq!(value, next[at].1, "{lane}");
+                next[at].1 += 1;
             }
         }
-        let (start, process, thread) = began.expect("something was fetched");
-        let wall = start.elapsed();
-        let each = |time: Duration| time.as_nanos() / u128::from(count);
-        println!(
-            "batch {batch}: {count} messages in {wall:?}, {:.2} M/s; CPU per message: process {} ns, \
-             fetching thread {} ns; {} bytes of arena each, {} a chunk",
-            f64::from(count) / wall.as_secs_f64() / 1e6,
-            each(cpu("self").saturating_sub(process)),
-            each(cpu("thread-self").saturating_sub(thread)),
-            bytes / u64::from(count),
-            count / fetches,
-        );
-        assert_eq!(count, MESSAGES);
-        source.close(Instant::now() + Duration::from_secs(5));
+        assert!(records <= LIMIT, "{records} records where {LIMIT} were asked for");
     }
-}
-
-/// CPU time of a process or thread, from the kernel, in steps of 10 ms.
-fn cpu(of: &str) -> Duration {
-    let text = fs::read_to_string(format!("/proc/{of}/stat")).expect("as Linux writes it");
-    let behind_name = text.rsplit(')').next().expect("as Linux writes it");
-    let fields = behind_name.split_whitespace().collect::<Vec<_>>();
-    let ticks = |field: usize| fields[field].parse::<u64>().expect("as Linux writes it");
-    Duration::from_millis((ticks(11) + ticks(12)) * 10)
+    assert_eq!(next.len(), PARTITIONS as usize);
+    let average = EACH * PARTITIONS / chunks;
+    assert!(average >= WORTHWHILE, "{chunks} chunks of {average} records on average");
+    source.close(Instant::now() + Duration::from_secs(5));
 }

@@ -17,9 +17,10 @@ const BACKLOG: u64 = 50_000;
 /// Longest wait of a block that is due. A backlog whose records come more slowly than a batch of
 /// usual size in this time is not drained but dripping.
 const LONGEST: Duration = Duration::from_secs(1);
-/// Part of the budget that one block may take with its payloads. Two more can then be built or be
-/// on their way before lanes pause at 0.8, so that the server never waits for the next.
-const PART: f64 = 0.25;
+/// Part of what may be held before lanes pause that one block may take with its payloads: less than
+/// half, since the one before it, on its way meanwhile, also holds the buffer it was encoded into.
+/// Fetching then stands still only when the server is the slower one, and the server never waits.
+const PART: f64 = 0.45;
 
 impl Engine {
     /// Whether a block stays open although it is due.
@@ -43,7 +44,8 @@ impl Engine {
         let (held, limit) = (self.budget.held(), self.budget.limit());
         let rows = u128::from(open.rows);
         let bytes = rows * u128::from(held.bytes) / u128::from(held.rows.max(1));
-        rows >= share(limit.rows, PART).into() || bytes >= share(limit.bytes, PART).into()
+        let part = self.limits.pause_at * PART;
+        rows >= share(limit.rows, part).into() || bytes >= share(limit.bytes, part).into()
     }
 }
 

@@ -75,3 +75,26 @@ fn what_a_failing_table_holds_does_not_keep_other_tables_waiting() {
     let said = scene.fetch(OTHER, 1, &[(Shelf { table: CANDLES, partition: Partition(1) }, 60)]);
     assert_eq!(said, [Output::Pause { lanes: vec![OTHER] }], "it has its share of what is left");
 }
+
+#[test]
+fn a_source_that_was_not_told_to_pause_goes_on_as_soon_as_there_is_room() {
+    let mut scene = small();
+    let month = |chunk: u32| Shelf { table: TICKS, partition: Partition(202_600 + chunk) };
+    for chunk in 1..=4 {
+        assert!(scene.engine.has_room());
+        scene.fetch(LANE, u64::from(chunk), &[(month(chunk), 100)]);
+    }
+    assert!(!scene.engine.has_room(), "four fifths are held");
+    let batches = sent(&scene.wait(1_000));
+    let said = scene.durable(batches[0]);
+    let resumed = said.iter().any(|output| matches!(output, Output::Resume { .. }));
+    assert!(!resumed, "more than two fifths are held: {said:?}");
+    for batch in &batches[1..] {
+        scene.durable(*batch);
+    }
+    assert!(scene.engine.has_room());
+    scene.fetch(LANE, 9, &[(month(9), 1)]);
+    let batches = sent(&scene.wait(1_000));
+    scene.fail(*batches.first().expect("it was due"), 60);
+    assert!(!scene.engine.has_room(), "a table that cannot be written");
+}

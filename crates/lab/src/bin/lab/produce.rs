@@ -59,12 +59,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Value> {
 pub(crate) fn plan(kind: Kind, messages: u64, seed: u64, partitions: NonZeroU32) -> Plan {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     // Brokers refuse times that lie ahead: the last message lies before now.
-    let ago = i64::try_from(messages / 4 + 60_000).unwrap_or(i64::MAX);
-    let start_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX).saturating_sub(ago);
+    let span = i64::try_from(messages / 4 + 1).unwrap_or(i64::MAX);
+    let start_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX) - span - 60_000;
     Plan {
         mix: Mix::only(kind),
         partitions,
         publishers: Publishers::Tidy,
+        // Ticks say when they happened, which is when they were recorded: a backlog is minutes or
+        // hours of the market and not the three months that tests want.
+        events_from_ms: start_ms,
+        events_to_ms: start_ms + span,
         ..Plan::new(seed, messages, start_ms)
     }
 }
