@@ -15,7 +15,7 @@ const TEST: &str =
 /// each, and in the end every row must be there. A few cuts of it are part of `cargo xtask test`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  cargo xtask cuts                         500 cuts; about a quarter of an hour
+  cargo xtask cuts                         500 cuts; about ten minutes
   cargo xtask cuts --count 50 --seed 7")]
 pub(crate) struct Arguments {
     /// How many cuts

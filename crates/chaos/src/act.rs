@@ -59,6 +59,19 @@ pub(crate) fn perform(ground: &Ground, fault: &Fault) -> Result<()> {
             clickhouse.process().thaw();
             Ok(())
         }
+        Fault::KillNats { .. } => {
+            let mut nats = locked(&ground.nats);
+            nats.kill()?;
+            pause(lasts);
+            nats.restart()
+        }
+        Fault::FreezeNats { .. } => {
+            let nats = locked(&ground.nats);
+            nats.process().freeze();
+            pause(lasts);
+            nats.process().thaw();
+            Ok(())
+        }
         Fault::Link { instance, to, how, .. } => {
             let how = match how {
                 Trouble::Reset => proxy::Fault::Reset,

@@ -21,6 +21,10 @@ pub(crate) enum Fault {
     FreezeKafka { ms: u64 },
     /// SIGSTOP of ClickHouse.
     FreezeClickHouse { ms: u64 },
+    /// kill -9 of nats-server.
+    KillNats { ms: u64 },
+    /// SIGSTOP of nats-server.
+    FreezeNats { ms: u64 },
     /// The link of an instance to one of the servers.
     Link { instance: usize, to: Peer, how: Trouble, ms: u64 },
     /// Every nth insert of an instance is done, and its answer is lost.
@@ -42,6 +46,7 @@ pub(crate) enum Fault {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Peer {
     Kafka,
+    Nats,
     ClickHouse,
 }
 
@@ -67,6 +72,7 @@ pub(crate) enum Part {
     Instance(usize),
     Link(usize, Peer),
     Kafka,
+    Nats,
     ClickHouse,
     Front,
     Guest,
@@ -96,6 +102,7 @@ impl Fault {
             }
             Self::KillKafka { .. } | Self::FreezeKafka { .. } => vec![Part::Kafka],
             Self::KillClickHouse { .. } | Self::FreezeClickHouse { .. } => vec![Part::ClickHouse],
+            Self::KillNats { .. } | Self::FreezeNats { .. } => vec![Part::Nats],
             Self::Link { instance, to, .. } => vec![Part::Link(instance, to)],
             Self::LoseAnswers { instance, .. } | Self::CutRequests { instance, .. } => {
                 vec![Part::Link(instance, Peer::ClickHouse)]
@@ -115,6 +122,8 @@ impl Fault {
             | Self::FreezeInstance { ms, .. }
             | Self::FreezeKafka { ms }
             | Self::FreezeClickHouse { ms }
+            | Self::KillNats { ms }
+            | Self::FreezeNats { ms }
             | Self::Link { ms, .. }
             | Self::LoseAnswers { ms, .. }
             | Self::CutRequests { ms, .. }
@@ -134,6 +143,8 @@ impl Fault {
             Self::FreezeInstance { .. } => "instance frozen",
             Self::FreezeKafka { .. } => "Kafka frozen",
             Self::FreezeClickHouse { .. } => "ClickHouse frozen",
+            Self::KillNats { .. } => "kill -9 of NATS",
+            Self::FreezeNats { .. } => "NATS frozen",
             Self::Link { .. } => "bad link",
             Self::LoseAnswers { .. } => "answers lost",
             Self::CutRequests { .. } => "requests cut",
@@ -158,6 +169,8 @@ impl fmt::Display for Fault {
             }
             Self::FreezeKafka { ms } => write!(f, "Kafka frozen for {ms} ms"),
             Self::FreezeClickHouse { ms } => write!(f, "ClickHouse frozen for {ms} ms"),
+            Self::KillNats { ms } => write!(f, "kill -9 of NATS, away {ms} ms"),
+            Self::FreezeNats { ms } => write!(f, "NATS frozen for {ms} ms"),
             Self::Link { instance, to, how, ms } => {
                 write!(f, "link of instance {} to {to:?}: {how:?} for {ms} ms", instance + 1)
             }

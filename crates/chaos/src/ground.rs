@@ -12,10 +12,12 @@ use data_bridge_lab::plan::Kind;
 use data_bridge_lab::proxy::Proxy;
 use data_bridge_stack::bridge::{Bridge, BridgeOptions, Status, program};
 use data_bridge_stack::clickhouse::{ClickHouse, ClickHouseOptions};
+use data_bridge_stack::health;
 use data_bridge_stack::kafka::{Kafka, KafkaOptions, Way};
+use data_bridge_stack::nats::{Nats, NatsOptions};
 use data_bridge_stack::port;
 use data_bridge_stack::process::{Lifetime, Process};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use crate::fault::{INSTANCES, Peer};
@@ -45,6 +47,7 @@ pub(crate) enum Weather {
 /// The ways of one instance.
 struct Links {
     kafka: Proxy,
+    nats: Proxy,
     clickhouse: Proxy,
 }
 
@@ -52,10 +55,13 @@ struct Links {
 pub(crate) struct Ground {
     pub(crate) runtime: Runtime,
     pub(crate) kafka: Mutex<Kafka>,
+    pub(crate) nats: Mutex<Nats>,
     pub(crate) clickhouse: Mutex<ClickHouse>,
     pub(crate) instances: Vec<Mutex<Bridge>>,
-    /// Where the broker and ClickHouse are without any link between.
+    /// Where the servers are without any link between.
     pub(crate) bootstrap: String,
+    pub(crate) nats_url: String,
+    nats_monitor: u16,
     pub(crate) clickhouse_url: String,
     binary: PathBuf,
     config: PathBuf,
@@ -82,6 +88,8 @@ impl Ground {
             .block_on(Front::start(target, move |request| reaction(&locked(&now), request)))
             .context("cannot start the front of ClickHouse")?;
 
+        let nats = Nats::start(&folder.join("nats"), NatsOptions::default())?;
+
         let mut links = Vec::new();
         let mut ways = Vec::new();
         // One more, for the guest.
@@ -90,24 +98,30 @@ impl Ground {
             let proxy = |target| runtime.block_on(Proxy::start(target));
             let kafka = proxy(([127, 0, 0, 1], behind).into()).context("cannot start a proxy")?;
             let clickhouse = proxy(front.address()).context("cannot start a proxy")?;
+            let nats =
+                proxy(([127, 0, 0, 1], nats.port()).into()).context("cannot start a proxy")?;
             ways.push(Way { behind, seen: kafka.address().port(), protocol: "PLAINTEXT" });
-            links.push(Links { kafka, clickhouse });
+            links.push(Links { kafka, nats, clickhouse });
         }
         let options = KafkaOptions { ways, properties: group_limits(), ..Default::default() };
         let kafka = Kafka::start(&folder.join("kafka"), options)?;
 
         let (bootstrap, clickhouse_url) = (kafka.bootstrap(), clickhouse.url());
+        let (nats_url, nats_monitor) = (nats.url(), nats.monitor_port());
         let config = folder.join("bridge.yaml");
-        let text = config_text(run.membership, &bootstrap, &clickhouse_url);
+        let text = config_text(run.membership, &bootstrap, &nats_url, &clickhouse_url);
         fs::write(&config, text).with_context(|| format!("cannot write {}", config.display()))?;
         init(binary, &config, folder)?;
 
         let mut ground = Self {
             runtime,
             kafka: Mutex::new(kafka),
+            nats: Mutex::new(nats),
             clickhouse: Mutex::new(clickhouse),
             instances: Vec::new(),
             bootstrap,
+            nats_url,
+            nats_monitor,
             clickhouse_url,
             binary: binary.to_owned(),
             config,
@@ -129,6 +143,7 @@ impl Ground {
         let links = &self.links[index];
         let variables = vec![
             ("KAFKA_BROKERS".to_owned(), links.kafka.address().to_string()),
+            ("NATS_URL".to_owned(), format!("nats://{}", links.nats.address())),
             ("CLICKHOUSE_URL".to_owned(), links.clickhouse.url()),
         ];
         let folder = self.folder.join(&id);
@@ -140,6 +155,7 @@ impl Ground {
     pub(crate) fn link(&self, index: usize, to: Peer) -> &Proxy {
         match to {
             Peer::Kafka => &self.links[index].kafka,
+            Peer::Nats => &self.links[index].nats,
             Peer::ClickHouse => &self.links[index].clickhouse,
         }
     }
@@ -163,6 +179,18 @@ impl Ground {
             }
             pause(PACE);
         }
+    }
+
+    /// Whether every message of the stream is acked; what the server says when it is not.
+    pub(crate) fn all_acked(&self) -> Result<(), String> {
+        let path = "/jsz?consumers=true&streams=true";
+        let page = health::http_get(self.nats_monitor, path).unwrap_or_default();
+        let page: Value = serde_json::from_str(&page).unwrap_or_default();
+        let stream = &page["account_details"][0]["stream_detail"][0];
+        let consumer = &stream["consumer_detail"][0];
+        let last = stream["state"]["last_seq"].as_u64().unwrap_or(0);
+        let floor = consumer["ack_floor"]["stream_seq"].as_u64();
+        if last > 0 && floor == Some(last) { Ok(()) } else { Err(consumer.to_string()) }
     }
 
     /// All logs of instances, the guest's included.
@@ -213,7 +241,12 @@ fn group_limits() -> Vec<(String, String)> {
 }
 
 /// Time-outs are shorter than usual, so that faults of seconds outlast them.
-fn config_text(membership: Membership, bootstrap: &str, clickhouse_url: &str) -> String {
+fn config_text(
+    membership: Membership,
+    bootstrap: &str,
+    nats_url: &str,
+    clickhouse_url: &str,
+) -> String {
     let mut kafka = json!({
         "brokers": bootstrap,
         "group_id": GROUP,
@@ -231,7 +264,7 @@ fn config_text(membership: Membership, bootstrap: &str, clickhouse_url: &str) ->
     // JSON is YAML, and needs no care about what a value may hold.
     let config = json!({
         "kafka": kafka,
-        "nats": { "enabled": false },
+        "nats": { "enabled": true, "cluster_urls": [nats_url], "ack_wait_ms": 5_000 },
         "clickhouse": { "urls": [clickhouse_url], "insert_timeout_ms": 5_000 },
         "retry": { "initial_ms": 300, "max_ms": 5_000 },
         "batch": { "max_bytes": "16MiB" },

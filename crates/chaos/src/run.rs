@@ -10,7 +10,8 @@ use anyhow::{Context, Result};
 use data_bridge_lab::generate::Generator;
 use data_bridge_lab::kafka::{Pace, Producer};
 use data_bridge_lab::model::Expected;
-use data_bridge_lab::plan::Plan;
+use data_bridge_lab::nats::{Assurance, Publisher};
+use data_bridge_lab::plan::{Kind, Plan, Stamp, Ways};
 use data_bridge_lab::verify::{Server, Verdict, wait_until_complete};
 use serde_json::json;
 
@@ -40,19 +41,20 @@ pub(crate) fn run(binary: &Path, folder: &Path, run: &Run) -> Result<bool> {
         run.membership,
         run.steps.len()
     ));
-    let generator = Generator::try_new(plan(run)?)?;
-    let expected = Expected::of(&generator)?;
+    let by_kafka = Generator::try_new(plan(run)?)?;
+    let by_nats = Generator::try_new(plan_of_nats(run)?)?;
+    let expected = [Expected::of(&by_kafka)?, Expected::of(&by_nats)?];
     let ground = Ground::start(binary, folder, run)?;
     ground.wait_ready()?;
     journal.begin();
     journal.tell("ready", "three instances are ready");
 
     let sight = Sight::default();
-    let moves = trouble(&ground, &journal, &sight, run, &generator)?;
+    let moves = trouble(&ground, &journal, &sight, run, [&by_kafka, &by_nats])?;
     journal.tell("healed", "no more faults; waiting for the last rows");
-    let verdict = settle(&ground, &journal, &sight, &expected)?;
+    let verdicts = settle(&ground, &journal, &sight, &expected)?;
     stop(&ground, &journal);
-    Ok(report(&journal, run, &sight, &verdict, moves))
+    Ok(report(&journal, run, &sight, &verdicts, moves))
 }
 
 fn plan(run: &Run) -> Result<Plan> {
@@ -62,13 +64,28 @@ fn plan(run: &Run) -> Result<Plan> {
     Ok(plan)
 }
 
+/// Messages that go by NATS alone, half as many: what is lost there must not come by Kafka. They are
+/// of another month, so that no row of one plan is one of the other.
+fn plan_of_nats(run: &Run) -> Result<Plan> {
+    let mut plan = plan(run)?;
+    plan.seed ^= 0x6e61_7473;
+    plan.messages = (run.messages() / 2).max(1);
+    (plan.ways, plan.stamp) = (Ways::Nats { origin: "nats:MARKET".to_owned() }, Stamp::Clock);
+    // What is published again after a kill comes later than what followed it.
+    plan.mix.corrections = 0.0;
+    // Its rows are of days since 1947, whatever the month.
+    plan.mix.kinds[Kind::FredEconomic.index()] = 0;
+    (plan.events_from_ms, plan.events_to_ms) = (1_669_852_800_000, 1_672_531_200_000); // 2022-12
+    Ok(plan)
+}
+
 /// Load and faults, until both are over; how often a commit was seen to move on.
 fn trouble(
     ground: &Ground,
     journal: &Journal,
     sight: &Sight,
     run: &Run,
-    generator: &Generator,
+    [by_kafka, by_nats]: [&Generator; 2],
 ) -> Result<u64> {
     let done = AtomicBool::new(false);
     let offsets = watch::offsets(ground)?;
@@ -85,7 +102,12 @@ fn trouble(
         let load = scope.spawn(|| {
             let producer = Producer::connect(&ground.bootstrap)?;
             let pace = Pace::PerSecond(f64::from(run.rate));
-            producer.produce(generator, 0..run.messages(), pace, |_| {})
+            producer.produce(by_kafka, 0..run.messages(), pace, |_| {})
+        });
+        let load_of_nats = scope.spawn(|| {
+            let mut publisher = Publisher::connect(&ground.nats_url, Assurance::Once)?;
+            let pace = Pace::PerSecond(f64::from(run.rate) / 2.0);
+            publisher.publish(by_nats, 0..by_nats.plan().messages, pace, |_| {})
         });
         thread::scope(|faults| {
             for step in &run.steps {
@@ -102,12 +124,17 @@ fn trouble(
                 });
             }
         });
-        let produced = load.join();
+        let (produced, published) = (load.join(), load_of_nats.join());
         done.store(true, Ordering::Relaxed);
         match produced {
             Ok(Ok(produced)) => journal.note("produced", json!({ "messages": produced.messages })),
             Ok(Err(error)) => journal.wrong(&format!("the load failed: {error}")),
             Err(_panic) => journal.wrong("the load panicked"),
+        }
+        match published {
+            Ok(Ok(sent)) => journal.note("published", json!({ "messages": sent.messages })),
+            Ok(Err(error)) => journal.wrong(&format!("the load of NATS failed: {error}")),
+            Err(_panic) => journal.wrong("the load of NATS panicked"),
         }
         Ok(commits.join().unwrap_or(0))
     })
@@ -145,14 +172,17 @@ fn settle(
     ground: &Ground,
     journal: &Journal,
     sight: &Sight,
-    expected: &Expected,
-) -> Result<Verdict> {
-    let server = Server::new(&ground.clickhouse_url, "market");
+    expected: &[Expected; 2],
+) -> Result<[Verdict; 2]> {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| look(ground, journal, sight, &done));
-        let waiting = wait_until_complete(&server, expected, DRAIN_LIMIT, |_| {});
-        let verdict = ground.runtime.block_on(waiting);
+        let verdict = |expected, origins| {
+            let server = Server::new(&ground.clickhouse_url, "market").with_origins(origins);
+            let waiting = wait_until_complete(&server, expected, DRAIN_LIMIT, |_| {});
+            ground.runtime.block_on(waiting).context("ClickHouse does not answer at the end")
+        };
+        let verdicts = [verdict(&expected[0], "kafka:"), verdict(&expected[1], "nats:")];
         let offsets = watch::offsets(ground);
         let began = Instant::now();
         let left = loop {
@@ -160,6 +190,7 @@ fn settle(
                 Ok(offsets) => offsets.all_committed(&Ground::topics()),
                 Err(error) => Err(format!("{error:#}")),
             };
+            let all = all.and_then(|()| ground.all_acked());
             match all {
                 Ok(()) => break None,
                 Err(left) if began.elapsed() > PATIENCE => break Some(left),
@@ -167,13 +198,14 @@ fn settle(
             }
         };
         if let Some(left) = left {
-            journal.wrong(&format!("not committed: {left}"));
+            journal.wrong(&format!("not committed, or not acked: {left}"));
         }
         if let Err(error) = ground.wait_ready() {
             journal.wrong(&format!("{error:#}"));
         }
         done.store(true, Ordering::Relaxed);
-        verdict.context("ClickHouse does not answer at the end")
+        let [by_kafka, by_nats] = verdicts;
+        Ok([by_kafka?, by_nats?])
     })
 }
 
@@ -197,24 +229,37 @@ fn stop(ground: &Ground, journal: &Journal) {
     }
 }
 
-fn report(journal: &Journal, run: &Run, sight: &Sight, verdict: &Verdict, moves: u64) -> bool {
+fn report(
+    journal: &Journal,
+    run: &Run,
+    sight: &Sight,
+    verdicts: &[Verdict; 2],
+    moves: u64,
+) -> bool {
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     for step in &run.steps {
         *counts.entry(step.fault.name()).or_default() += 1;
     }
-    if !verdict.holds() {
+    for verdict in verdicts.iter().filter(|verdict| !verdict.holds()) {
         journal.wrong(&verdict.to_string());
     }
     let figures = sight.report(journal);
-    let total = verdict.total();
-    let raw = (total.raw_rows + verdict.letters.raw_rows)
-        .saturating_sub(total.visible + verdict.letters.found);
+    let raw: u64 = verdicts
+        .iter()
+        .map(|verdict| {
+            let total = verdict.total();
+            (total.raw_rows + verdict.letters.raw_rows)
+                .saturating_sub(total.visible + verdict.letters.found)
+        })
+        .sum();
+    let [by_kafka, by_nats] = verdicts;
     let wrong = journal.all_wrong();
     journal.note(
         "verdict",
         json!({
             "holds": wrong.is_empty(),
-            "verdict": verdict.to_json(),
+            "verdict": by_kafka.to_json(),
+            "verdict_of_nats": by_nats.to_json(),
             "faults": counts,
             "figures": figures,
             "raw_duplicates": raw,
@@ -226,7 +271,8 @@ fn report(journal: &Journal, run: &Run, sight: &Sight, verdict: &Verdict, moves:
     journal.show(&format!("{} faults: {}", run.steps.len(), counts.join(", ")));
     journal.show(&format!("instances: {figures}"));
     journal.show(&format!("{raw} rows were written more than once; {moves} commits seen"));
-    journal.show(&verdict.line());
+    journal.show(&format!("by Kafka: {}", by_kafka.line()));
+    journal.show(&format!("by NATS:  {}", by_nats.line()));
     if !wrong.is_empty() {
         journal.show(&format!("FAILED, {} reasons:\n{}", wrong.len(), wrong.join("\n")));
         journal.show(&format!("run it again: --replay {}", journal.path().display()));

@@ -24,7 +24,7 @@ const AT_ONCE: usize = 3;
 /// The last moments are left alone, so that the last faults end under load.
 const QUIET_END: Duration = Duration::from_secs(5);
 /// Kinds of faults in [`draw`].
-const KINDS: usize = 21;
+const KINDS: usize = 25;
 
 /// Faults over `length`, one each `every` on average. Every kind comes once before one comes twice.
 pub(crate) fn of(seed: u64, length: Duration, every: Duration) -> Vec<Step> {
@@ -97,6 +97,13 @@ fn draw(kind: usize, chance: &mut fastrand::Rng) -> Fault {
         }
         18 => Fault::SlowInserts { each_ms: chance.u64(200..5_000), ms: chance.u64(2_000..8_000) },
         19 => Fault::Guest { ms: chance.u64(2_000..8_000) },
+        20 => Fault::KillNats { ms: short },
+        21 => Fault::FreezeNats { ms: chance.u64(300..8_000) },
+        22 => link(Peer::Nats, Trouble::Reset, 100),
+        23 => {
+            let how = if chance.bool() { Trouble::Silent } else { Trouble::Refused };
+            link(Peer::Nats, how, chance.u64(300..8_000))
+        }
         _ => Fault::RollingRestart,
     }
 }
@@ -121,7 +128,7 @@ mod tests {
             let mut names: Vec<_> = steps.iter().map(|step| step.fault.name()).collect();
             names.sort_unstable();
             names.dedup();
-            assert_eq!(names.len(), 13, "seed {seed}: {names:?}");
+            assert_eq!(names.len(), 15, "seed {seed}: {names:?}");
             for (index, step) in steps.iter().enumerate() {
                 let end = step.at_ms + u64::try_from(step.fault.lasts().as_millis()).unwrap();
                 for other in steps[index + 1..].iter().filter(|other| other.at_ms < end) {

@@ -16,8 +16,9 @@ pub(super) async fn compare(
 ) -> Result<LetterVerdict, ServerError> {
     let query = format!(
         "SELECT origin, origin_position, toUnixTimestamp64Milli(received_at), reason, hex(key), \
-         hex(payload) FROM {}.dead_letters FINAL FORMAT TabSeparated",
-        server.database()
+         hex(payload) FROM {}.dead_letters FINAL{} FORMAT TabSeparated",
+        server.database(),
+        server.clause()
     );
     let mut verdict =
         LetterVerdict { expected: expected.dead_letters(), ..LetterVerdict::default() };

@@ -16,7 +16,7 @@ pub(super) async fn compare(
     kind: Kind,
     samples: &mut Vec<Sample>,
 ) -> Result<TableVerdict, ServerError> {
-    let query = select(server.database(), kind);
+    let query = select(server, kind);
     let mut comparison = Comparison::new(expected, kind, query.clone());
     server.lines(&query, |line| comparison.take(line)).await?;
     let raw_rows = server.count(kind.table()).await?;
@@ -24,8 +24,9 @@ pub(super) async fn compare(
 }
 
 /// The compared columns, then origin, record time and position as the row has them.
-fn select(database: &str, kind: Kind) -> String {
+fn select(server: &Server, kind: Kind) -> String {
     use std::fmt::Write;
+    let (database, clause) = (server.database(), server.clause());
     let mut query = "SELECT ".to_owned();
     for column in layout(kind).columns {
         let name = column.name;
@@ -43,7 +44,7 @@ fn select(database: &str, kind: Kind) -> String {
     write!(
         query,
         "origin, intDiv(version, {positions}), version % {positions}, origin_position{id} \
-         FROM {database}.{table} FINAL \
+         FROM {database}.{table} FINAL{clause} \
          SETTINGS output_format_decimal_trailing_zeros = 0 FORMAT TabSeparated"
     )
     .expect("writing to memory");
