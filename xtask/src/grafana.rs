@@ -40,6 +40,8 @@ fn rows() -> Vec<Row> {
         Row::new("Lag and partitions", vec![
             Panel::lines("Lag by topic", "short")
                 .query("{{topic}}", "sum by (topic) (data_bridge_lag_messages{OF})"),
+            Panel::lines("Lag in seconds", "s")
+                .query("{{topic}}", "max by (topic) (data_bridge_lag_seconds{OF})"),
             Panel::table("Who reads what", "sum by (instance, topic, partition) (data_bridge_assigned{OF} == 1)"),
             Panel::lines("Partitions per instance", "short")
                 .query("{{instance}}", "sum by (instance) (data_bridge_assigned{OF})"),
@@ -58,6 +60,7 @@ fn rows() -> Vec<Row> {
             ),
             Panel::lines("From produced to durable", "s")
                 .quantiles("data_bridge_produce_to_durable_seconds_bucket"),
+            Panel::lines("Age of chunks when settled", "s").quantiles("data_bridge_chunk_age_seconds_bucket"),
             Panel::lines("Since something became durable", "s")
                 .query("{{instance}}", "data_bridge_since_last_durable_seconds{OF}"),
         ]),
@@ -66,14 +69,18 @@ fn rows() -> Vec<Row> {
                 .query("{{instance}}", "data_bridge_backpressure{OF}"),
             Panel::lines("Rows not durable", "short")
                 .query("{{instance}}", "data_bridge_buffer_rows{OF}"),
-            Panel::lines("Memory for them", "bytes")
-                .query("{{instance}}", "data_bridge_buffer_bytes{OF}"),
+            Panel::lines("Share of the memory budget used", "percentunit")
+                .query("{{instance}}", "data_bridge_buffer_bytes{OF} / data_bridge_budget_bytes{OF}"),
+            Panel::lines("Share of time held back", "percentunit")
+                .query("{{instance}}", "rate(data_bridge_backpressure_seconds_total{OF}[$__rate_interval])"),
         ]),
         Row::new("ClickHouse", vec![
             Panel::lines("Duration of inserts", "s").quantiles("data_bridge_insert_duration_seconds_bucket"),
             Panel::lines("Inserts", "ops")
                 .query("{{table}}", "sum by (table) (rate(data_bridge_inserts_total{OF}[$__rate_interval]))")
                 .query("{{table}} failed", "sum by (table) (rate(data_bridge_insert_retries_total{OF}[$__rate_interval]))"),
+            Panel::lines("Parts of the fullest partition", "short")
+                .query("{{table}}", "max by (table) (data_bridge_clickhouse_parts{OF})"),
             Panel::heatmap(
                 "Rows of a batch",
                 "sum by (le) (increase(data_bridge_batch_rows_bucket{OF}[$__rate_interval]))",
@@ -82,6 +89,8 @@ fn rows() -> Vec<Row> {
         Row::new("Dead letters", vec![
             Panel::lines("By route and reason", "short")
                 .query("{{route}}: {{reason}}", "sum by (route, reason) (increase(data_bridge_dead_letters_total{OF}[$__rate_interval]))"),
+            Panel::lines("Days until a certificate ends", "d")
+                .query("{{key}}", "min by (key) (data_bridge_certificate_expiry_timestamp_seconds{OF} - time()) / 86400"),
             Panel::lines("Fields that no column takes", "ops")
                 .query("{{instance}}", "rate(data_bridge_unknown_fields_total{OF}[$__rate_interval])"),
         ]),

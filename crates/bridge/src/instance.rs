@@ -22,6 +22,7 @@ use crate::source::Waker;
 use crate::source::kafka::{HasRows, KafkaSource};
 use crate::source::nats::NatsSource;
 use crate::telemetry::board::{Board, Status};
+use crate::telemetry::certificates;
 use crate::telemetry::metrics::Metrics;
 
 /// Share of the byte budget that librdkafka's own queue may take; what one fetch brings at most is
@@ -66,6 +67,7 @@ pub fn run(config: &Config) -> anyhow::Result<Ended> {
         metrics: Arc::clone(&metrics),
         token: config.http.token.clone(),
     };
+    runtime.spawn(certificates::watch(Arc::new(config.clone()), Arc::clone(&metrics)));
     let server = Server::start(&runtime, config, pages)?;
     info!(
         address = %config.http.listen,

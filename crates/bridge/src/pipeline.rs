@@ -98,6 +98,7 @@ struct Held {
     origin: String,
     route: String,
     arena: Arena,
+    fetched: Instant,
     lane: LaneId,
     /// Where the acks of its messages go; empty for what is not acked message by message.
     replies: Arc<Replies>,
@@ -183,6 +184,11 @@ impl Pipeline {
             let waker = waker.clone();
             move || waker.wake()
         }));
+        runtime.spawn(report::watch_parts(
+            clickhouse.clone(),
+            Arc::clone(&catalog),
+            Arc::clone(&metrics),
+        ));
         let msg_id =
             if config.nats.msg_id_is_event_id { MsgId::IsEventId } else { MsgId::default() };
         Self {
@@ -366,11 +372,12 @@ impl Pipeline {
         if let Some(decoder) = &mut lane.decoder {
             decoder.decode(&arena, wall_clock_ms(), &mut self.blocks, &mut self.tally);
         }
-        self.report.decoded_from_kafka(lane, &arena, &self.tally);
+        self.report.decoded_from_kafka(id, next, lane, &arena, &self.tally);
         let held = Held {
             origin: lane.origin.clone(),
             route: lane.route.clone(),
             arena,
+            fetched: Instant::now(),
             lane: id,
             replies: Arc::default(),
         };

@@ -17,6 +17,7 @@ pub struct Arena {
     bytes: Vec<u8>,
     index: Vec<Entry>,
     unordered: bool,
+    content: u64,
 }
 
 /// The payload of a record.
@@ -58,6 +59,7 @@ impl Arena {
             bytes: Vec::with_capacity(bytes),
             index: Vec::with_capacity(records),
             unordered: false,
+            content: 0,
         }
     }
 
@@ -80,9 +82,13 @@ impl Arena {
             self.bytes.extend_from_slice(&length(value).to_le_bytes());
             self.bytes.extend_from_slice(name);
             self.bytes.extend_from_slice(value.unwrap_or_default());
+            self.content += (name.len() + value.map_or(0, <[u8]>::len)) as u64;
         }
         let headers = length(Some(&self.bytes[start..]));
         let subject = subject.map(str::as_bytes);
+        for part in [key, payload].into_iter().flatten() {
+            self.content += part.len() as u64;
+        }
         for part in [subject, key, payload].into_iter().flatten() {
             self.bytes.extend_from_slice(part);
         }
@@ -115,6 +121,12 @@ impl Arena {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         (self.bytes.capacity() + self.index.capacity() * size_of::<Entry>()) as u64
+    }
+
+    /// Bytes of keys, headers and payloads, as the broker sent them.
+    #[must_use]
+    pub fn content_bytes(&self) -> u64 {
+        self.content
     }
 
     /// The record at an index below [`len`](Self::len).
@@ -177,6 +189,7 @@ impl Arena {
         self.bytes.clear();
         self.index.clear();
         self.unordered = false;
+        self.content = 0;
     }
 
     fn record(&self, entry: Entry) -> Record<'_> {

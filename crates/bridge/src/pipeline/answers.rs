@@ -42,7 +42,9 @@ impl Pipeline {
             }
             Output::Forget { batch } => self.batches.forget(batch),
             Output::Free { chunk } => {
-                self.arenas.remove(&chunk);
+                if let Some(held) = self.arenas.remove(&chunk) {
+                    self.report.settled(held.fetched.elapsed());
+                }
             }
             Output::Commit { positions } => {
                 if let Some(kafka) = &mut self.kafka {

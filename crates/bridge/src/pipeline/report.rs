@@ -1,6 +1,10 @@
 //! What the pipeline says of itself: counters, the status board, readiness, the heartbeat line.
 
 mod nats;
+mod parts;
+#[cfg(test)]
+mod tests;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,12 +14,15 @@ use data_bridge_core::arena::Arena;
 use data_bridge_core::catalog::Catalog;
 use data_bridge_core::decode::{Reason, Tally};
 use data_bridge_core::engine::{Engine, FloodedTable, PausedTable, Snapshot};
-use data_bridge_core::units::{BatchId, Moment, Shelf, TableId};
+use data_bridge_core::units::{BatchId, LaneId, Moment, Position, Shelf, TableId};
 use data_bridge_core::verdict::Failure;
 use prometheus_client::metrics::counter::Counter;
 use tracing::{error, info, warn};
 
+pub(super) use parts::watch as watch_parts;
+
 use super::lanes::Lane;
+use super::wall_clock_ms;
 use crate::config::Config;
 use crate::sink::clickhouse::ClickHouse;
 use crate::source::kafka::{KafkaSource, LaneInfo, SourceStatus};
@@ -47,6 +54,7 @@ pub(super) struct Report {
     /// Broker time of the oldest record on each shelf, and in each batch, in ms.
     oldest_on: BTreeMap<Shelf, i64>,
     oldest_in: BTreeMap<BatchId, i64>,
+    waiting: waiting::Waiting,
     /// Why the last insert failed, until one succeeds.
     trouble: Option<Failure>,
     published: Instant,
@@ -76,6 +84,7 @@ impl Report {
         metrics: Arc<Metrics>,
     ) -> Self {
         let now = Instant::now();
+        metrics.budget_bytes.set(signed(config.backpressure.max_bytes.get()));
         Self {
             status: board.status(),
             board,
@@ -85,6 +94,7 @@ impl Report {
             stall: config.readiness.stall,
             oldest_on: BTreeMap::new(),
             oldest_in: BTreeMap::new(),
+            waiting: waiting::Waiting::default(),
             trouble: None,
             published: now,
             heartbeat: now,
@@ -95,7 +105,15 @@ impl Report {
     }
 
     /// A chunk of Kafka was decoded.
-    pub(super) fn decoded_from_kafka(&mut self, lane: &Lane, arena: &Arena, tally: &Tally) {
+    pub(super) fn decoded_from_kafka(
+        &mut self,
+        id: LaneId,
+        next: Position,
+        lane: &Lane,
+        arena: &Arena,
+        tally: &Tally,
+    ) {
+        self.waiting.fetched(id, next, arena);
         self.status.kafka_messages += arena.len() as u64;
         self.decoded(lane, arena, tally, &KAFKA);
     }
@@ -108,7 +126,7 @@ impl Report {
 
     fn decoded(&mut self, lane: &Lane, arena: &Arena, tally: &Tally, of_source: &OfSource) {
         self.metrics.received.get_or_create(of_source).inc_by(arena.len() as u64);
-        self.metrics.received_bytes.get_or_create(of_source).inc_by(arena.bytes());
+        self.metrics.received_bytes.get_or_create(of_source).inc_by(arena.content_bytes());
         let of = self.of_table(lane.table);
         self.metrics.decoded.get_or_create(&of).inc_by(u64::from(tally.decoded));
         self.metrics.unknown_fields.inc_by(tally.unknown_fields);
@@ -119,6 +137,11 @@ impl Report {
         for part in &tally.parts {
             self.oldest_on.entry(part.shelf).or_insert(oldest);
         }
+    }
+
+    /// All rows of a chunk are durable, or it is left to others.
+    pub(super) fn settled(&self, age: Duration) {
+        self.metrics.chunk_age.observe(age.as_secs_f64());
     }
 
     /// A batch took all rows of a shelf.
@@ -240,6 +263,9 @@ impl Report {
         if self.published.elapsed() < PUBLISH_EVERY {
             return;
         }
+        if self.status.backpressure {
+            self.metrics.backpressure_seconds.inc_by(self.published.elapsed().as_secs_f64());
+        }
         self.published = Instant::now();
         let source = sources.kafka.map(KafkaSource::status);
         if let Some(nats) = sources.nats {
@@ -350,12 +376,18 @@ impl Report {
         for gone in &self.seen.partitions {
             metrics.assigned.remove(gone);
             metrics.lag.remove(gone);
+            metrics.lag_seconds.remove(gone);
         }
+        self.waiting.keep(&source.lanes);
+        let now_ms = wall_clock_ms();
         let mut partitions = Vec::with_capacity(source.lanes.len());
         for lane in &source.lanes {
             let of = OfPartition { topic: lane.topic.clone(), partition: lane.partition };
             metrics.assigned.get_or_create(&of).set(1);
             metrics.lag.get_or_create(&of).set(signed(lane.lag));
+            if let Some(seconds) = self.waiting.seconds(lane, now_ms) {
+                metrics.lag_seconds.get_or_create(&of).set(seconds);
+            }
             partitions.push(of);
         }
         self.seen = Seen {

@@ -160,6 +160,7 @@ impl Pipeline {
             origin: lane.origin.clone(),
             route: lane.route.clone(),
             arena,
+            fetched: Instant::now(),
             replies: Arc::clone(replies),
             lane: id,
         };

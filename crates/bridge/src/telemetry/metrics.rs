@@ -65,6 +65,11 @@ labels! {
         /// Its name.
         route: String
     }
+    /// A file that the configuration names.
+    OfFile {
+        /// The key that names it, such as `clickhouse.tls.cert_file`.
+        key: &'static str
+    }
     /// A partition of a topic.
     OfPartition {
         /// The topic.
@@ -101,16 +106,24 @@ pub struct Metrics {
     pub batch_rows: Family<OfTable, Histogram, Buckets>,
     /// From a message's broker time to the moment its row was durable, oldest message of a chunk.
     pub durable_seconds: Histogram,
+    /// From the fetch of a chunk to the moment it was settled.
+    pub chunk_age: Histogram,
     /// Rows fetched and not durable.
     pub buffer_rows: Gauge,
     /// Bytes held for what is fetched and not durable.
     pub buffer_bytes: Gauge,
+    /// What `backpressure.max_bytes` allows.
+    pub budget_bytes: Gauge,
     /// 1 while back-pressure holds fetching.
     pub backpressure: Gauge,
+    /// How long it held.
+    pub backpressure_seconds: Counter<f64, AtomicU64>,
     /// 1 for each partition this instance reads.
     pub assigned: Family<OfPartition, Gauge>,
     /// Messages between the commit and the end of a partition.
     pub lag: Family<OfPartition, Gauge>,
+    /// Age of the oldest message that is not committed, where messages wait.
+    pub lag_seconds: Family<OfPartition, Measure>,
     /// Assignments and revocations by the group.
     pub rebalances: Counter,
     /// Time in which the group's changes kept this instance from reading.
@@ -133,6 +146,10 @@ pub struct Metrics {
     pub flooded: Family<OfTable, Gauge>,
     /// Of NATS.
     pub nats: NatsMetrics,
+    /// Active parts of the fullest partition of each table.
+    pub clickhouse_parts: Family<OfTable, Gauge>,
+    /// When each certificate of the configuration ends, seconds since 1970.
+    pub certificate_expiry: Family<OfFile, Measure>,
     /// 1 when ready.
     pub ready: Gauge,
     /// Seconds since something became durable.
@@ -176,12 +193,25 @@ impl Metrics {
                 || Histogram::new(DURABLE_SECONDS),
                 "From the broker's time of a chunk's oldest message to its rows being durable",
             ),
+            chunk_age: to.histogram_seconds(
+                "chunk_age",
+                || Histogram::new(DURABLE_SECONDS),
+                "From the fetch of a chunk to its rows being durable or left to others",
+            ),
             buffer_rows: to.gauge("buffer_rows", "Rows fetched and not durable"),
             buffer_bytes: to
                 .gauge_bytes("buffer", "Memory held for what is fetched and not durable"),
+            budget_bytes: to
+                .gauge_bytes("budget", "What may be held at most: `backpressure.max_bytes`"),
             backpressure: to.gauge("backpressure", "1 while fetching is held back"),
+            backpressure_seconds: to
+                .counter_seconds("backpressure", "Time in which fetching was held back"),
             assigned: to.gauges("assigned", "1 per partition this instance reads"),
             lag: to.gauges("lag_messages", "Messages from the commit to the end"),
+            lag_seconds: to.gauges_seconds(
+                "lag",
+                "Age of the oldest message that is not committed; 0 when none waits",
+            ),
             rebalances: to.counter("rebalances", "Assignments and revocations"),
             rebalancing_seconds: to.counter_seconds(
                 "rebalancing",
@@ -207,6 +237,14 @@ impl Metrics {
                 "1 while routes of a table are held to a few dead letters per second",
             ),
             nats: NatsMetrics::new(&mut to),
+            clickhouse_parts: to.gauges(
+                "clickhouse_parts",
+                "Active parts of the table's fullest partition; too many and ClickHouse slows inserts",
+            ),
+            certificate_expiry: to.gauges_seconds(
+                "certificate_expiry_timestamp",
+                "When the first certificate of a file ends, seconds since 1970",
+            ),
             ready: to.gauge("ready", "1 when ready"),
             idle_seconds: to
                 .gauge_seconds("since_last_durable", "Time since something became durable"),

@@ -46,6 +46,7 @@ mod latest;
 mod letters_away;
 mod lost_answers;
 mod memory;
+mod metrics;
 mod nats_again;
 mod nats_drain;
 mod nats_faults;

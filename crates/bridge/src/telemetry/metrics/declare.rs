@@ -135,6 +135,18 @@ impl Declare {
         gauge
     }
 
+    /// Gauges of seconds.
+    pub(super) fn gauges_seconds<L: Labels>(
+        &mut self,
+        name: &str,
+        help: &'static str,
+    ) -> Family<L, Measure> {
+        let family = Family::default();
+        self.describe(&format!("{name}_seconds"), "gauge", L::NAMES, help);
+        self.registry.register_with_unit(name, help, Unit::Seconds, family.clone());
+        family
+    }
+
     pub(super) fn gauges<L: Labels>(&mut self, name: &str, help: &'static str) -> Family<L, Gauge> {
         let family = Family::default();
         self.describe(name, "gauge", L::NAMES, help);
