@@ -4,6 +4,7 @@
 //! Neither side is needed for the data path. Instances are told apart by their `instance_id`.
 
 mod control;
+mod desk;
 mod events;
 mod fleet;
 mod history;
@@ -17,9 +18,10 @@ mod serve;
 mod store;
 
 pub use control::{Ask, Command, Refusal};
+pub use desk::{AssignAnew, Office};
 pub use events::{Event, Weight};
 pub use fleet::{
-    Change, Fleet, Life, Member, Partition, Process, ProcessState, Supervised, Totals, Verdict,
+    Change, Fleet, Latency, Life, Member, Partition, Process, ProcessState, Supervised, Totals, Verdict,
 };
 pub use http::{CallError, Client};
 pub use protocol::{Heartbeat, Registration};

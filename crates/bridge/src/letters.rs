@@ -1,8 +1,10 @@
 //! Dead letters as an operator meets them: found, looked at, replayed.
 
+mod desk;
 mod letter;
 mod replay;
 
+pub use desk::{Desk, Page, Replayed, Row, Text};
 pub use letter::{Letter, LetterId, Whole};
 pub use replay::{Outcome, Replayer};
 
@@ -30,6 +32,9 @@ pub enum LettersError {
     /// ClickHouse answers something else than was asked.
     #[error("ClickHouse's answer cannot be read: {0}")]
     Answer(String),
+    /// It took longer than somebody waits.
+    #[error("ClickHouse did not answer within {0} s")]
+    Late(u64),
 }
 
 /// Which letters are meant; what is not set does not restrict.

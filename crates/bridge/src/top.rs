@@ -96,6 +96,8 @@ pub struct View {
     trouble: Option<String>,
     rates: VecDeque<u64>,
     lags: VecDeque<u64>,
+    /// Milliseconds; 0 while nothing is written.
+    latencies: VecDeque<u64>,
     order: Order,
     reversed: bool,
     filter: String,
@@ -121,6 +123,7 @@ impl View {
                 self.trouble = None;
                 remember(&mut self.rates, rounded(fleet.totals.rows_per_second));
                 remember(&mut self.lags, fleet.totals.lag);
+                remember(&mut self.latencies, fleet.totals.p99_ms.unwrap_or(0));
                 if self.paused {
                     self.waiting = Some(fleet);
                 } else {

@@ -120,12 +120,16 @@ const BRIDGE: &[Module] = &[
     module("audit", &["config", "sink"], "an audit compares blocks, whoever read them"),
     module(
         "letters",
-        &["config", "sink"],
+        &["config", "sink", "routes"],
         "dead letters are rows: read and written where all rows are",
     ),
     module("admin", &["config", "telemetry"], "admin reads a status snapshot, never the pipeline"),
     module("top", &["hub"], "a picture of the fleet, without a terminal"),
-    module("hub", &["config", "telemetry"], "the hub reads a status snapshot, never the pipeline"),
+    module(
+        "hub",
+        &["config", "telemetry", "letters"],
+        "the hub reads a status snapshot, never the pipeline",
+    ),
     module(
         "checkup",
         &["config", "telemetry", "routes", "source", "sink"],

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 
-use super::{Exit, Settings, state_dir};
+use super::{Exit, Settings, rebalance, state_dir};
 use crate::config::{Config, Environment, Instance};
-use crate::hub::{self, Options, Shared};
+use crate::hub::{self, Office, Options, Shared};
+use crate::letters::Desk;
 
 /// Serve a hub: instances of any machine register there, and it shows them as one fleet
 ///
@@ -55,8 +56,12 @@ pub(super) fn execute(
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let listener = hub::listen(config.hub.listen).await?;
         info!(address = %listener.local_addr()?, state = %state.display(), "hub started");
-        let options =
-            Options { token: config.http.token.clone(), state: Some(state), control: None };
+        let options = Options {
+            token: config.http.token.clone(),
+            state: Some(state),
+            control: None,
+            office: office(config),
+        };
         let stop = async move {
             tokio::select! {
                 _ = terminate.recv() => {}
@@ -67,4 +72,9 @@ pub(super) fn execute(
         info!("hub stopped");
         Ok(Exit::Done)
     })
+}
+
+/// Who answers for this configuration's dead letters and group.
+pub(super) fn office(config: &Config) -> Office {
+    Office::new(Desk::new(config.clone()), rebalance::for_hub(&config.kafka))
 }

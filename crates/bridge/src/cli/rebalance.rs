@@ -1,6 +1,7 @@
 //! `data-bridge rebalance`: has the group assign its partitions anew.
 
 use std::io::Write;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,8 @@ use rdkafka::{ClientConfig, ClientContext};
 
 use super::fleet::Which;
 use super::{Exit, Stop};
-use crate::config::{Assignor, Config, Environment, GroupProtocol};
+use crate::config::{self, Assignor, Config, Environment, GroupProtocol};
+use crate::hub::AssignAnew;
 
 /// Have the consumer group assign its partitions anew
 ///
@@ -57,7 +59,7 @@ impl ConsumerContext for Member {
     }
 }
 
-/// Joins, waits for an assignment, leaves.
+/// Has the group assign anew, and says so.
 pub(super) fn execute(
     config: &Config,
     environment: &Environment,
@@ -70,6 +72,19 @@ pub(super) fn execute(
     {
         (kafka.brokers, kafka.group_id) = (state.kafka.brokers, state.kafka.group_id);
     }
+    let said = assign_anew(&kafka)?;
+    writeln!(std::io::stdout().lock(), "{said}")?;
+    Ok(Exit::Done)
+}
+
+/// For a hub, which is asked to do it.
+pub(super) fn for_hub(kafka: &config::Kafka) -> Arc<AssignAnew> {
+    let kafka = kafka.clone();
+    Arc::new(move || assign_anew(&kafka).map_err(|error| format!("{error:#}")))
+}
+
+/// Joins, waits for an assignment, leaves; says what came of it.
+fn assign_anew(kafka: &config::Kafka) -> anyhow::Result<String> {
     if !kafka.enabled {
         return Err(Stop::new(Exit::Usage, "kafka.enabled is false: there is no group", "").into());
     }
@@ -137,8 +152,5 @@ pub(super) fn execute(
         drop(member.poll(POLL));
     }
     let took = began.elapsed();
-    drop(member);
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "group {} assigned anew after {} ms", kafka.group_id, took.as_millis())?;
-    Ok(Exit::Done)
+    Ok(format!("group {} assigned anew after {} ms", kafka.group_id, took.as_millis()))
 }

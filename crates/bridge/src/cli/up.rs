@@ -166,6 +166,7 @@ async fn supervise(
         token: config.http.token.clone(),
         state: Some(registry),
         control: Some((asks, Secret::new(token))),
+        office: super::hub::office(config),
     };
     let (end_hub, hub_ends) = oneshot::channel::<()>();
     let mut tasks = tokio::task::JoinSet::new();

@@ -53,6 +53,20 @@ pub struct Totals {
     pub rows_per_second: f64,
     /// Resident memory.
     pub rss_bytes: u64,
+    /// Dead letters since the starts of the instances.
+    pub dead_letters: u64,
+    /// The slowest instance's [`Latency::p99_ms`].
+    pub p99_ms: Option<u64>,
+}
+
+/// From the broker to being durable, over the last seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Latency {
+    /// Half of the inserts did not exceed it.
+    pub p50_ms: u64,
+    /// 99 of 100 did not.
+    pub p99_ms: u64,
 }
 
 /// How alive an instance is.
@@ -106,6 +120,10 @@ pub struct Member {
     pub backpressure: bool,
     /// Resident memory.
     pub rss_bytes: u64,
+    /// Dead letters written since its start.
+    pub dead_letters: u64,
+    /// From the broker to being durable; none without an insert in the last seconds.
+    pub latency: Option<Latency>,
     /// When it last answered, ms since 1970; 0 for never.
     pub seen_ms: i64,
     /// When it last sent a heartbeat; 0 for never.

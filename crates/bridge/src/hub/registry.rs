@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::fleet::{Fleet, Life, Member, Partition, Totals};
+use super::fleet::{Fleet, Latency, Life, Member, Partition, Totals};
 use super::protocol::{Heartbeat, Registration};
 
 /// Looks without an answer after which an instance is dead.
@@ -79,6 +79,7 @@ pub(super) struct Page {
     buffered_rows: u64,
     backpressure: bool,
     rss_bytes: u64,
+    latency: Option<Latency>,
     partitions: Vec<Partition>,
 }
 
@@ -258,6 +259,8 @@ impl Registry {
             totals.lag += member.lag;
             totals.rows_per_second += member.rows_per_second;
             totals.rss_bytes += member.rss_bytes;
+            totals.dead_letters += member.dead_letters;
+            totals.p99_ms = totals.p99_ms.max(member.latency.map(|latency| latency.p99_ms));
         }
         Fleet { at_ms: now_ms, totals, instances, ..Fleet::default() }
     }
@@ -324,6 +327,8 @@ impl Entry {
             buffered_rows: page.buffered_rows,
             backpressure: page.backpressure,
             rss_bytes: if is_up { page.rss_bytes } else { 0 },
+            dead_letters: page.dead_letters,
+            latency: page.latency.filter(|_| is_up),
             seen_ms: self.seen_ms,
             heartbeat_ms: self.saved.heartbeat_ms,
             heartbeats: self.saved.heartbeats,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use super::control::{Ask, Command};
+use super::desk::{self, Office};
 use super::events::Events;
 use super::fleet::{Fleet, Supervised};
 use super::history::History;
@@ -65,6 +66,8 @@ pub struct Options {
     pub state: Option<PathBuf>,
     /// Who carries commands out, and the token that whoever asks must show.
     pub control: Option<(mpsc::Sender<Ask>, Secret)>,
+    /// Who answers questions about dead letters and the group.
+    pub office: Office,
 }
 
 /// What was seen before.
@@ -149,7 +152,7 @@ impl Shared {
     }
 }
 
-fn now_ms() -> i64 {
+pub(super) fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
 
@@ -171,7 +174,7 @@ pub async fn serve(
     options: Options,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let Options { token, state, control } = options;
+    let Options { token, state, control, office } = options;
     let (ending, ended) = watch::channel(false);
     let mut tasks = JoinSet::new();
     tasks.spawn(look(Arc::clone(&shared), Client::new(token.clone()), ended.clone()));
@@ -187,7 +190,7 @@ pub async fn serve(
             ending.send(true).ok();
         }
     };
-    let app = router(Hub { shared, token, control });
+    let app = router(Hub { shared, token, control, office });
     let server = axum::serve(listener, app).with_graceful_shutdown(graceful);
     let served = tokio::select! {
         served = server => served,
@@ -203,10 +206,27 @@ pub async fn serve(
 }
 
 #[derive(Clone, Debug)]
-struct Hub {
+pub(super) struct Hub {
     shared: Arc<Shared>,
     token: Secret,
     control: Option<(mpsc::Sender<Ask>, Secret)>,
+    pub(super) office: Office,
+}
+
+impl Hub {
+    /// Whether a caller may change something: never without a token.
+    pub(super) fn may_act(&self, headers: &HeaderMap) -> Result<(), Response> {
+        let of_fleet = self.control.as_ref().map(|(_, token)| token);
+        if shows(headers, &self.token) || of_fleet.is_some_and(|token| shows(headers, token)) {
+            return Ok(());
+        }
+        let what = match (of_fleet.is_some(), self.token.is_empty()) {
+            (true, _) => "show the token of the fleet's state folder (--state-dir), or http.token",
+            (false, false) => "show http.token as a bearer token",
+            (false, true) => "this hub has no http.token: set one to change things through it",
+        };
+        Err(refuse(StatusCode::UNAUTHORIZED, what))
+    }
 }
 
 fn router(hub: Hub) -> Router {
@@ -216,20 +236,22 @@ fn router(hub: Hub) -> Router {
         .route("/api/fleet", get(fleet))
         .route("/api/fleet/events", get(events))
         .route("/api/fleet/history", get(history))
+        .merge(desk::reading())
         .layer(middleware::from_fn_with_state(hub.clone(), check_token))
         .route("/api/fleet/control", post(control))
+        .merge(desk::acting())
         .route("/healthz", get(async || "ok\n"))
         .merge(page::routes())
         .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))
         .with_state(hub)
 }
 
-fn refuse(status: StatusCode, error: impl Into<String>) -> Response {
+pub(super) fn refuse(status: StatusCode, error: impl Into<String>) -> Response {
     (status, Json(json!({ "error": error.into() }))).into_response()
 }
 
 /// The token that a caller shows.
-fn shows(headers: &axum::http::HeaderMap, token: &Secret) -> bool {
+fn shows(headers: &HeaderMap, token: &Secret) -> bool {
     let shown = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
@@ -303,18 +325,15 @@ async fn events(State(hub): State<Hub>) -> Sse<impl Stream<Item = Result<Event, 
     Sse::new(stream).keep_alive(KeepAlive::default())
 }
 
-async fn control(State(hub): State<Hub>, headers: axum::http::HeaderMap, body: Bytes) -> Response {
-    let Some((supervisor, token)) = &hub.control else {
+async fn control(State(hub): State<Hub>, headers: HeaderMap, body: Bytes) -> Response {
+    let Some((supervisor, _token)) = &hub.control else {
         return refuse(
             StatusCode::CONFLICT,
             "this hub runs alone: there is no supervisor that starts or stops instances",
         );
     };
-    if !shows(&headers, token) && !shows(&headers, &hub.token) {
-        return refuse(
-            StatusCode::UNAUTHORIZED,
-            "show the token of the fleet's state folder (--state-dir), or http.token",
-        );
+    if let Err(refusal) = hub.may_act(&headers) {
+        return refusal;
     }
     let command = match serde_json::from_slice::<Command>(&body) {
         Ok(command) => command,

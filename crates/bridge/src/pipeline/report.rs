@@ -1,5 +1,6 @@
 //! What the pipeline says of itself: counters, the status board, readiness, the heartbeat line.
 
+mod latency;
 mod nats;
 mod parts;
 #[cfg(test)]
@@ -55,6 +56,7 @@ pub(super) struct Report {
     oldest_on: BTreeMap<Shelf, i64>,
     oldest_in: BTreeMap<BatchId, i64>,
     waiting: waiting::Waiting,
+    latency: latency::Latency,
     /// Why the last insert failed, until one succeeds.
     trouble: Option<Failure>,
     published: Instant,
@@ -95,6 +97,7 @@ impl Report {
             oldest_on: BTreeMap::new(),
             oldest_in: BTreeMap::new(),
             waiting: waiting::Waiting::default(),
+            latency: latency::Latency::default(),
             trouble: None,
             published: now,
             heartbeat: now,
@@ -170,6 +173,7 @@ impl Report {
         self.metrics.batch_rows.get_or_create(&of).observe(rows as f64);
         if let Some(oldest) = self.oldest_in.remove(&batch).filter(|oldest| *oldest >= 0) {
             let age = u64::try_from(now_ms - oldest).unwrap_or(0);
+            self.latency.note(Instant::now(), age);
             self.metrics.durable_seconds.observe(Duration::from_millis(age).as_secs_f64());
         }
         match of.table.as_str() {
@@ -276,6 +280,7 @@ impl Report {
         self.status.buffered_rows = snapshot.rows;
         self.status.buffered_bytes = snapshot.bytes;
         self.status.backpressure = snapshot.is_full;
+        self.status.latency = self.latency.status(Instant::now());
         let idle = snapshot.last_durable.map(|moment| now.since(moment));
         self.status.last_durable_ms =
             idle.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));

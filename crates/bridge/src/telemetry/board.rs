@@ -149,6 +149,8 @@ pub struct Status {
     pub backpressure: bool,
     /// Milliseconds since something became durable; none before the first.
     pub last_durable_ms: Option<u64>,
+    /// From the broker to being durable, over the last seconds; none without an insert.
+    pub latency: Option<LatencyStatus>,
     /// Resident memory of the process, bytes.
     pub rss_bytes: u64,
     /// Times the group changed this instance's partitions.
@@ -157,6 +159,15 @@ pub struct Status {
     pub partitions: Vec<PartitionStatus>,
     /// NATS, when it is enabled.
     pub nats: Option<NatsBoard>,
+}
+
+/// Age of the oldest message of each insert when it was durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct LatencyStatus {
+    /// Half of the inserts did not exceed it.
+    pub p50_ms: u64,
+    /// 99 of 100 did not.
+    pub p99_ms: u64,
 }
 
 /// How NATS stands.

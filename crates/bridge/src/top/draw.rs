@@ -9,7 +9,7 @@ use ratatui::widgets::{
 };
 
 use super::{Scene, View, rounded, state};
-use crate::hub::{Event, Life, Member, Weight};
+use crate::hub::{Event, Latency, Life, Member, Weight};
 
 /// Lines of the charts, with their title.
 const CHART_LINES: u16 = 4;
@@ -78,6 +78,7 @@ fn draw_head(view: &View, frame: &mut Frame<'_>, area: Rect) {
         format!("{} of {} ready", totals.ready, fleet.instances.len()).into(),
         format!("   lag {}", short(totals.lag)).into(),
         format!("   {} rows/s", short(rounded(totals.rows_per_second))).into(),
+        totals.p99_ms.map_or_else(String::new, |p99| format!("   p99 {p99} ms")).into(),
         format!("   {} partitions", totals.partitions).into(),
         format!("   {}", mebibytes(totals.rss_bytes)).into(),
         if view.paused { "   PAUSED".yellow().bold() } else { "".into() },
@@ -151,6 +152,9 @@ fn draw_detail(view: &View, frame: &mut Frame<'_>, area: Rect) {
     lines
         .extend(one.reasons.iter().map(|why| Line::from(vec!["why: ".red(), why.as_str().into()])));
     lines.extend(process_lines(view, one));
+    lines.extend(one.latency.map(|Latency { p50_ms, p99_ms }| {
+        Line::from(format!("produce to durable: half within {p50_ms} ms, 99 % within {p99_ms} ms"))
+    }));
     lines.extend(one.partitions.iter().map(|part| {
         Line::from(vec![
             format!("{}/{}", part.topic, part.partition).into(),
@@ -179,10 +183,12 @@ fn process_lines<'a>(view: &'a View, one: &Member) -> Vec<Line<'a>> {
 }
 
 fn draw_charts(view: &View, frame: &mut Frame<'_>, area: Rect) {
-    let [left, right] =
-        Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]).spacing(2).areas(area);
-    let charts =
-        [(left, &view.rates, "rows/s", Color::Blue), (right, &view.lags, "lag", Color::Magenta)];
+    let [left, middle, right] = Layout::horizontal([Constraint::Fill(1); 3]).spacing(2).areas(area);
+    let charts = [
+        (left, &view.rates, "rows/s", Color::Blue),
+        (middle, &view.lags, "lag", Color::Magenta),
+        (right, &view.latencies, "p99 ms", Color::Cyan),
+    ];
     for (area, list, name, colour) in charts {
         let most = list.iter().max().copied().unwrap_or(0);
         let title = format!(" {name}, at most {} ", short(most));

@@ -46,6 +46,7 @@ fn fleet() -> Fleet {
             ready: 2,
             lag: 812_345,
             rows_per_second: 4_000.0,
+            p99_ms: Some(45),
             ..Totals::default()
         },
         instances: vec![member(1, 5), dead, member(3, 90)],
@@ -91,7 +92,8 @@ fn eighty_by_twenty_four_holds_all_that_matters() {
     let seen = picture(&view(), 80, 24);
     for words in [
         "market  bridge-2 does not answer",
-        "2 of 3 ready   lag 812k   4000 rows/s",
+        "2 of 3 ready   lag 812k   4000 rows/s   p99 45 ms",
+        "p99 ms, at most 45",
         "bridge-1",
         "✕ no answer",
         "✓ ready",

@@ -30,6 +30,7 @@ function duration(seconds) {
 
 const bytes = (count) => `${whole.format(count / 1048576)} MiB`;
 const clock = (ms) => new Date(ms).toLocaleTimeString("en-GB");
+const moment = (ms) => new Date(ms).toLocaleString("sv-SE");
 
 // What an instance is, in a word and a mark that need no colour.
 function state(one) {
@@ -48,6 +49,7 @@ function showTotals(fleet) {
     ["instances ready", `${totals.ready} of ${known}`, totals.ready < known ? "bad" : ""],
     ["messages wait", whole.format(totals.lag), totals.lag > 10000 ? "warn" : ""],
     ["rows a second", whole.format(totals.rows_per_second), ""],
+    ["p99 to durable", totals.p99_ms === null ? "–" : `${whole.format(totals.p99_ms)} ms`, totals.p99_ms > 100 ? "warn" : ""],
     ["partitions read", whole.format(totals.partitions), ""],
     ["memory", bytes(totals.rss_bytes), ""],
   ];
@@ -145,27 +147,33 @@ function showEvents(fleet) {
   id("events").replaceChildren(...(list.length ? list : [element("li", "nothing since the hub started")]));
 }
 
-// The last 15 minutes: one column of times, one of lag, one of rates per instance.
-const past = { at: [], lag: [], rates: new Map() };
+// The last 15 minutes: a column of times, one of lag, and per instance one of rates and one of latencies.
+const past = { at: [], lag: [], rates: new Map(), latency: new Map() };
 
-function remember(atMs, lag, rates) {
+function remember(atMs, lag, rates, latencies) {
   past.at.push(atMs / 1000);
   past.lag.push(lag);
-  for (const name of rates.keys()) {
-    if (!past.rates.has(name)) past.rates.set(name, new Array(past.at.length - 1).fill(null));
-  }
-  for (const [name, list] of past.rates) list.push(rates.get(name) ?? null);
-  while (past.at.length > KEPT) {
+  if (past.at.length > KEPT) {
     past.at.shift();
     past.lag.shift();
-    for (const list of past.rates.values()) list.shift();
   }
-  for (const [name, list] of past.rates) {
-    if (list.every((value) => value === null)) past.rates.delete(name);
+  // A latency has a column, empty or not, for as long as its instance has one.
+  extend(past.rates, rates, rates);
+  extend(past.latency, rates, latencies);
+}
+
+function extend(columns, names, values) {
+  for (const name of names.keys()) {
+    if (!columns.has(name)) columns.set(name, new Array(past.at.length - 1).fill(null));
+  }
+  for (const [name, list] of columns) {
+    list.push(values.get(name) ?? null);
+    while (list.length > past.at.length) list.shift();
+    if (!names.has(name) && list.every((value) => value === null)) columns.delete(name);
   }
 }
 
-const charts = { rates: null, lag: null, names: "" };
+const charts = { rates: null, lag: null, latency: null, names: "" };
 
 // A colour of the theme that is in force, as a canvas takes it.
 function themed(name) {
@@ -195,21 +203,28 @@ function showCharts(numbers, force) {
   const names = [...past.rates.keys()];
   const rates = [past.at, ...past.rates.values()];
   const lag = [past.at, past.lag];
+  const latency = [past.at, ...names.map((name) => past.latency.get(name) ?? past.at.map(() => null))];
   if (force || charts.names !== names.join("\n")) {
     charts.names = names.join("\n");
     charts.rates?.destroy();
     charts.lag?.destroy();
+    charts.latency?.destroy();
     const value = (_, number) => (number === null ? "–" : whole.format(number));
-    charts.rates = chart(id("rates"), names.map((name) => (
-      { label: name, stroke: owner(numbers.get(name) ?? 0), width: 1.5, points: { show: false }, value })), rates);
+    const lines = (value) => names.map((name) => (
+      { label: name, stroke: owner(numbers.get(name) ?? 0), width: 1.5, points: { show: false }, value }));
+    charts.rates = chart(id("rates"), lines(value), rates);
+    charts.latency = chart(id("latency"), lines((_, ms) => (ms === null ? "–" : `${whole.format(ms)} ms`)), latency);
     charts.lag = chart(id("lag"), [{ label: "messages", stroke: OWNERS[0], width: 1.5, points: { show: false }, fill: "#2f6fde22", value }], lag);
   } else {
     charts.rates.setData(rates);
     charts.lag.setData(lag);
+    charts.latency.setData(latency);
   }
   const last = (list) => whole.format(list.at(-1) ?? 0);
   id("rates").setAttribute("aria-label", "Now: " + names.map((name) => `${name} ${last(past.rates.get(name))}`).join(", "));
   id("lag").setAttribute("aria-label", `Now: ${last(past.lag)} messages`);
+  const slow = (name) => past.latency.get(name)?.at(-1) ?? null;
+  id("latency").setAttribute("aria-label", "Now: " + names.map((name) => `${name} ${slow(name) === null ? "nothing written" : `${whole.format(slow(name))} ms`}`).join(", "));
 }
 
 let latest = null;
@@ -220,7 +235,9 @@ function take(fleet) {
   heard = Date.now();
   latest = fleet;
   const up = fleet.instances.filter((one) => one.life === "up");
-  remember(fleet.at_ms, fleet.totals.lag, new Map(up.map((one) => [one.instance_id, one.rows_per_second])));
+  const latencies = up.filter((one) => one.latency).map((one) => [one.instance_id, one.latency.p99_ms]);
+  remember(fleet.at_ms, fleet.totals.lag, new Map(up.map((one) => [one.instance_id, one.rows_per_second])), new Map(latencies));
+  letters.see(fleet.totals.dead_letters);
   if (!paused) show();
 }
 
@@ -239,6 +256,8 @@ function show(force) {
   id("at").textContent = `as of ${clock(fleet.at_ms)}`;
   showTotals(fleet);
   showInstances(fleet);
+  id("sized").hidden = !fleet.supervisor;
+  if (fleet.supervisor && !id("wanted").value) id("wanted").value = fleet.supervisor.target;
   showPartitions(fleet);
   showEvents(fleet);
   showCharts(new Map(fleet.instances.map((one) => [one.instance_id, one.instance_number])), force);
@@ -259,23 +278,169 @@ const token = {
     const shown = sessionStorage.getItem("token");
     return shown ? { Authorization: `Bearer ${shown}` } : {};
   },
-  ask: () => new Promise((given) => {
-    id("ask").showModal();
-    id("ask").addEventListener("close", () => {
-      sessionStorage.setItem("token", id("token").value);
-      given();
-    }, { once: true });
-  }),
+  asking: null,
+  // One question at a time, whoever is refused; true when a token was given.
+  ask(why) {
+    token.asking ??= new Promise((answered) => {
+      const dialog = id("ask");
+      id("refused").textContent = why;
+      id("token").value = "";
+      dialog.returnValue = "";
+      dialog.showModal();
+      dialog.addEventListener("close", () => {
+        token.asking = null;
+        const given = dialog.returnValue === "give" && id("token").value !== "";
+        if (given) sessionStorage.setItem("token", id("token").value);
+        answered(given);
+      }, { once: true });
+    });
+    return token.asking;
+  },
 };
 
-async function call(path) {
+// What the hub answers; asks for a token where one is wanted, and fails with the hub's words.
+async function call(path, options) {
   for (;;) {
-    const answer = await fetch(path, { headers: token.headers(), cache: "no-store" });
-    if (answer.status === 401) await token.ask();
-    else if (answer.ok) return answer;
-    else throw new Error(`${path}: ${answer.status}`);
+    const answer = await fetch(path, { ...options, headers: token.headers(), cache: "no-store" });
+    if (answer.ok) return answer;
+    const why = await answer.json().then((said) => said.error, () => `${path}: ${answer.status}`);
+    if (answer.status !== 401 || !await token.ask(why)) throw new Error(why);
   }
 }
+
+// Asks for a change, with a button that waits meanwhile and a line that says what came of it.
+async function act(button, line, path, options) {
+  button.disabled = true;
+  line.className = "";
+  line.textContent = "…";
+  try {
+    return await (await call(path, { method: "POST", ...options })).json();
+  } catch (error) {
+    line.className = "bad";
+    line.textContent = error.message;
+    return null;
+  } finally {
+    button.disabled = false;
+  }
+}
+
+async function scale(event) {
+  event.preventDefault();
+  const body = JSON.stringify({ do: "scale", instances: Number(id("wanted").value) });
+  const said = await act(event.submitter, id("said"), "api/fleet/control", { body });
+  if (said) id("said").textContent = said.said;
+}
+
+async function rebalance() {
+  const said = await act(id("rebalance"), id("said"), "api/fleet/rebalance");
+  if (said) id("said").textContent = said.said;
+}
+
+const letters = {
+  count: null, // of the fleet, when they were last asked for
+  asked: 0,
+  busy: false,
+  // Asked for when their number changes, and now and then: ClickHouse has other work.
+  see(count) {
+    const since = Date.now() - letters.asked;
+    const wanted = since > 60000 || (since > 3000 && count !== letters.count);
+    if (letters.busy || paused || document.hidden || !wanted) return;
+    letters.count = count;
+    letters.load();
+  },
+  async load() {
+    letters.busy = true;
+    try {
+      letters.show(await (await call("api/fleet/dead-letters")).json());
+    } catch (error) {
+      id("groups").hidden = true;
+      id("no-letters").hidden = false;
+      id("no-letters").textContent = `They cannot be read: ${error.message}`;
+    } finally {
+      letters.asked = Date.now();
+      letters.busy = false;
+    }
+  },
+  show(groups) {
+    id("groups").hidden = groups.length === 0;
+    id("no-letters").hidden = groups.length > 0;
+    id("no-letters").textContent = "None: every message became a row.";
+    const focused = document.activeElement?.dataset?.group;
+    id("groups").tBodies[0].replaceChildren(...groups.map((group) => {
+      const row = element("tr");
+      const route = element("th", group.route || "(no route)");
+      route.scope = "row";
+      const look = element("button", "Show");
+      look.type = "button";
+      look.dataset.group = `${group.route} ${group.reason}`;
+      look.setAttribute("aria-label", `Show dead letters of ${group.route || "no route"}: ${group.reason}`);
+      look.addEventListener("click", () => letters.open(group));
+      const last = element("td");
+      last.append(look);
+      row.append(route, element("td", group.reason), element("td", whole.format(group.letters), "n"),
+        element("td", whole.format(group.letters - group.replayed), "n"),
+        element("td", moment(group.newest_ms), "n"), last);
+      return row;
+    }));
+    if (focused) [...id("groups").querySelectorAll("button")].find((one) => one.dataset.group === focused)?.focus();
+  },
+  async open(group) {
+    id("h-list").textContent = `${group.route || "(no route)"}: ${group.reason}`;
+    id("list").replaceChildren();
+    id("letter").hidden = true;
+    id("listed").textContent = "asking ClickHouse …";
+    id("letters").showModal();
+    try {
+      const which = new URLSearchParams({ route: group.route, reason: group.reason });
+      const list = await (await call(`api/fleet/dead-letters/list?${which}`)).json();
+      id("listed").textContent = list.length < group.letters
+        ? `the newest ${list.length} of ${whole.format(group.letters)}; data-bridge dlq list has all`
+        : "newest first";
+      id("list").replaceChildren(...list.map((one) => {
+        const item = element("li");
+        const choose = element("button", one.letter);
+        choose.type = "button";
+        choose.addEventListener("click", () => letters.look(one));
+        item.append(choose, element("span", `${moment(one.received_ms)} · ${one.error}${one.replayed_ms === null ? "" : " · replayed"}`));
+        return item;
+      }));
+    } catch (error) {
+      id("listed").textContent = error.message;
+    }
+  },
+  async look(one) {
+    const place = new URLSearchParams({ origin: one.origin, position: one.position });
+    try {
+      const pages = await (await call(`api/fleet/dead-letters/show?${place}`)).json();
+      const page = pages.find((page) => page.reason === one.reason) ?? pages[0];
+      if (!page) throw new Error("it is no longer there");
+      const facts = [
+        ["error", page.error], ["received", moment(page.received_ms)], ["attempts", whole.format(page.attempts)],
+        ["replayed", page.replayed_ms === null ? "no" : moment(page.replayed_ms)],
+        ["key", page.key.text || "(empty)"],
+        ...page.headers.map(([name, value]) => [`header ${name.text}`, value.text]),
+      ];
+      id("letter-id").textContent = page.letter;
+      id("facts").replaceChildren(...facts.flatMap(([name, text]) => [element("dt", name), element("dd", text)]));
+      id("size").textContent = `${whole.format(page.payload.bytes)} bytes${page.payload.cut ? ", the beginning" : ""}`;
+      id("payload").textContent = page.payload.text || "(empty)";
+      id("replayed").textContent = "";
+      id("replay").onclick = () => letters.replay(place);
+      id("letter").hidden = false;
+      id("letter").scrollIntoView({ block: "nearest" });
+    } catch (error) {
+      id("listed").textContent = error.message;
+    }
+  },
+  async replay(place) {
+    const said = await act(id("replay"), id("replayed"), `api/fleet/dead-letters/replay?${place}`);
+    if (!said) return;
+    const stays = said.stay.length > 0;
+    id("replayed").className = stays ? "bad" : "good";
+    id("replayed").textContent = stays ? `it stays: ${said.stay.join("; ")}` : "it is a row of its table now";
+    letters.load();
+  },
+};
 
 // Server-sent events by hand: EventSource cannot show a token.
 async function listen() {
@@ -304,11 +469,14 @@ async function start() {
     id("pause").textContent = paused ? "Go on" : "Pause";
     if (!paused) show();
   });
+  id("scale").addEventListener("submit", scale);
+  id("rebalance").addEventListener("click", rebalance);
   addEventListener("resize", () => show(true));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => show(true));
   try {
     const history = await (await call("api/fleet/history")).json();
-    history.forEach((point) => remember(point.at_ms, point.lag, new Map(Object.entries(point.rows_per_second))));
+    history.forEach((point) => remember(point.at_ms, point.lag,
+      new Map(Object.entries(point.rows_per_second)), new Map(Object.entries(point.p99_ms ?? {}))));
   } catch {
     // Listening says soon enough that the hub is away.
   }
