@@ -1,17 +1,18 @@
-// Looks at the dashboard as a person does: node dashboard.mjs HUB_URL PID_TO_KILL FOLDER_FOR_PICTURES
+// Looks at the dashboard as a person does: node dashboard.mjs HUB_URL PID_TO_KILL FOLDER_FOR_PICTURES TOKEN
 // Ends with 0 when all holds; else the first thing that does not is the error.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
 
-const [hub, pid, folder] = process.argv.slice(2);
+const [hub, pid, folder, token] = process.argv.slice(2);
+const shown = { authorization: `Bearer ${token}` };
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const HOSTILE = '<img src=x onerror="document.title=1">\u001b[31m';
 
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+  args: ["--js-flags=--expose-gc", "--enable-precise-memory-info", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync"],
 });
 const complaints = [];
@@ -21,10 +22,13 @@ async function open(options) {
   page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
   page.on("pageerror", (error) => complaints.push(String(error)));
   page.on("request", (request) => assert.ok(request.url().startsWith(hub), `asks ${request.url()}`));
+  page.on("dialog", (dialog) => { complaints.push(`a script speaks: ${dialog.message()}`); dialog.dismiss(); });
+  if (options.knows !== false) await page.addInitScript((known) => sessionStorage.setItem("token", known), token);
   await page.goto(hub + "/");
-  await page.waitForFunction(() => document.querySelectorAll("#instances tbody tr").length >= 2);
   return page;
 }
+
+const instances = (page) => page.waitForFunction(() => document.querySelectorAll("#instances tbody tr").length >= 2);
 
 async function accessible(page, name) {
   const found = await page.evaluate(`${axe}; axe.run()`);
@@ -32,13 +36,28 @@ async function accessible(page, name) {
   assert.deepEqual(problems, [], name);
 }
 
+// Who has no token is asked for one, and sees nothing until it is right.
+const stranger = await open({ viewport: { width: 1280, height: 1000 }, knows: false });
+for (const given of ["guessed", token]) {
+  await stranger.locator("#ask[open]").waitFor();
+  assert.equal(await stranger.locator("#instances tbody tr").count(), 0);
+  await stranger.fill("#token", given);
+  await stranger.keyboard.press("Enter");
+}
+await instances(stranger);
+await stranger.close();
+// The browser itself says so when an answer is a refusal.
+assert.ok(complaints.every((one) => one.includes("401")), complaints.join("; "));
+complaints.length = 0;
+
 const page = await open({ viewport: { width: 1280, height: 1000 }, colorScheme: "light" });
+await instances(page);
 const timing = await page.evaluate(() => performance.getEntriesByType("navigation")[0].loadEventEnd);
 console.log(`loaded after ${timing.toFixed(0)} ms`);
 
 // What is shown is what the interface says.
 await page.waitForFunction(() => document.querySelector("#verdict").className === "good");
-const fleet = await (await fetch(hub + "/api/fleet")).json();
+const fleet = await (await fetch(hub + "/api/fleet", { headers: shown })).json();
 const rows = await page.$$eval("#instances tbody tr", (list) => list.map((row) => [
   row.querySelector("th").firstChild.textContent, row.querySelector('[data-name="partitions"]').textContent]));
 assert.deepEqual(rows, fleet.instances.map((one) => [one.instance_id, String(one.partitions.length)]));
@@ -48,17 +67,63 @@ assert.ok(cells > 0);
 await accessible(page, "light");
 await page.screenshot({ path: `${folder}/light.png`, fullPage: true });
 
+// Dead letters, by reason and down to the message, which is text whatever it holds.
+await page.locator("#groups tbody tr").first().waitFor();
+const groups = await (await fetch(hub + "/api/fleet/dead-letters", { headers: shown })).json();
+const listed = await page.$$eval("#groups tbody tr", (list) => list.map((row) => [...row.cells].slice(0, 3).map((cell) => cell.textContent)));
+assert.deepEqual(listed, groups.map((group) => [group.route, group.reason, String(group.letters)]));
+await page.focus("#groups button");
+await page.keyboard.press("Enter");
+await page.locator("#list button").first().click();
+await page.locator("#letter").waitFor();
+const payload = await page.textContent("#payload");
+assert.ok(payload.includes("<img src=x onerror=") && payload.includes("\\u{1b}[31m"), payload);
+assert.equal(await page.locator("#letters img").count(), 0);
+await accessible(page, "a dead letter");
+await page.screenshot({ path: `${folder}/letter.png` });
+await page.click("#replay");
+await page.waitForFunction(() => document.querySelector("#replayed").textContent.startsWith("it stays"));
+await page.keyboard.press("Escape");
+
+// Nothing is changed without the token, and with it the group assigns anew.
+for (const path of ["rebalance", "control", "dead-letters/replay?origin=kafka:t:0&position=1"]) {
+  const refused = await fetch(`${hub}/api/fleet/${path}`, { method: "POST", body: '{"do":"restart"}' });
+  assert.ok(refused.status === 401 || refused.status === 409, `${path}: ${refused.status}`);
+}
+assert.equal(await page.locator("#sized").isVisible(), false, "nobody here starts instances");
+await page.click("#rebalance");
+await page.waitForFunction(() => document.querySelector("#said").textContent.includes("assigned anew"), undefined, { timeout: 60000 });
+
 for (const [name, options] of [
   ["dark", { viewport: { width: 1280, height: 1000 }, colorScheme: "dark" }],
   ["phone", { viewport: { width: 390, height: 844 }, colorScheme: "light" }],
 ]) {
   const other = await open(options);
+  await instances(other);
+  await other.locator("#groups tbody tr").first().waitFor();
   await accessible(other, name);
   const width = await other.evaluate(() => document.documentElement.scrollWidth);
   assert.ok(width <= options.viewport.width, `${name}: ${width} pixels wide`);
   await other.screenshot({ path: `${folder}/${name}.png`, fullPage: true });
   await other.close();
 }
+
+// An hour of looks costs no more memory than a quarter of it.
+const heap = await page.evaluate(async () => {
+  const live = async (looks) => {
+    for (let look = 0; look < looks; look++) {
+      take({ ...latest, at_ms: latest.at_ms + 1000, events: [...latest.events] });
+      if (look % 200 === 0) await new Promise((drawn) => setTimeout(drawn, 0));
+    }
+    gc();
+    return performance.memory.usedJSHeapSize;
+  };
+  return [await live(1000), await live(3600)];
+});
+console.log(`heap after 1,000 looks ${heap[0]} bytes, after 3,600 more ${heap[1]}`);
+assert.ok(heap[1] - heap[0] < 2 << 20, `it grows: ${heap}`);
+await page.reload();
+await instances(page);
 
 // The keyboard reaches what can be done, and a pause keeps the picture.
 await page.keyboard.press("Tab");
@@ -72,7 +137,7 @@ await page.waitForFunction((before) => document.querySelector("#at").textContent
 
 // Hostile names are text.
 const register = await fetch(hub + "/api/discovery/register", {
-  method: "POST", headers: { "content-type": "application/json" },
+  method: "POST", headers: { "content-type": "application/json", ...shown },
   body: JSON.stringify({ service_name: "data-bridge-9", instance_id: HOSTILE, url: "http://127.0.0.1:1", status: "up", metrics: {} }),
 });
 assert.ok(register.ok, await register.text());

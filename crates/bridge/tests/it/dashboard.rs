@@ -1,16 +1,20 @@
 //! The hub's page in a real browser: what it shows, whom it reaches, how soon it tells of a death.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use data_bridge_lab::kafka::Pace;
+use data_bridge_lab::kafka::{Pace, Producer};
 use data_bridge_stack::cache::Cache;
 use data_bridge_stack::port;
 
 use crate::flow::ticks;
 use crate::hub::Hub;
-use crate::world::{PATIENCE, Scenario, clickhouse, folder, produce, until};
+use crate::world::{PATIENCE, Scenario, TOKEN, clickhouse, folder, kafka, produce, until};
+
+/// A symbol that nobody should meet in a page: markup, and what colours a terminal.
+const HOSTILE: &str = "<img src=x onerror='alert(1)'>\u{1b}[31m";
 
 /// The script beside what it needs, which is installed once by its lock file and kept in the cache.
 fn script() -> PathBuf {
@@ -40,29 +44,39 @@ fn the_dashboard_shows_the_fleet_to_everyone_and_a_death_within_three_looks() {
         println!("skipped: chromium is not installed: apt-get install chromium");
         return;
     }
-    let hub = Hub::start(&folder("dashboard-hub"), port::free().unwrap());
+    let port = port::free().unwrap();
     let scenario = Scenario::new("dashboard", &clickhouse().url())
-        .with("hub", &format!("{{ url: \"http://127.0.0.1:{}\" }}", hub.port));
+        .with("hub", &format!("{{ url: \"http://127.0.0.1:{port}\" }}"));
     scenario.init();
+    let config = scenario.config(9, 0);
+    let config = [OsStr::new("--config"), config.as_os_str()];
+    let hub = Hub::start_with(&folder("dashboard-hub"), port, &config);
+    let topic = format!("{}tick_archive", scenario.prefix());
+    let producer = Producer::connect(&kafka().bootstrap()).unwrap();
+    for number in 0..3 {
+        let value = format!(r#"{{"symbol":"{HOSTILE}","bid":"x{number}"}}"#);
+        producer.produce_one(&topic, number, Some(HOSTILE.as_bytes()), Some(value.as_bytes())).unwrap();
+    }
     produce(&ticks(&scenario, 8, 2_000), 0..2_000, Pace::Full);
     let (first, second) = (scenario.start(1), scenario.start(2));
     first.wait_ready();
     second.wait_ready();
     until(PATIENCE, "both to have partitions and no lag", || {
-        let fleet = hub.fleet();
-        let ready = &fleet["totals"]["ready"];
-        if *ready == 2 && fleet["totals"]["lag"] == 0 && first.lag() + second.lag() == 0 {
-            Ok(())
-        } else {
-            Err(fleet.to_string())
-        }
+        let lags = first.lag() + second.lag();
+        let statuses = [first.status(), second.status()];
+        let shared = statuses.iter().all(|status| {
+            status["ready"] == true && status["partitions"].as_array().is_some_and(|all| all.len() == 24)
+        });
+        if shared && lags == 0 { Ok(()) } else { Err(format!("{statuses:?}")) }
     });
+    scenario.wait_rows("dead_letters", 3);
     let pictures = folder("dashboard-pictures");
     let output = Command::new("node")
         .arg(script())
         .arg(format!("http://127.0.0.1:{}", hub.port))
         .arg(first.process.pid().to_string())
         .arg(&pictures)
+        .arg(TOKEN)
         .output()
         .expect("node is there: npm comes with it");
     let said = String::from_utf8_lossy(&output.stdout);

@@ -1,5 +1,6 @@
 //! The hub and those who report to it; none of it needs Kafka, and Kafka's work needs none of it.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -28,10 +29,16 @@ pub(crate) struct Hub {
 
 impl Hub {
     pub(crate) fn start(folder: &Path, port: u16) -> Self {
+        Self::start_with(folder, port, &[])
+    }
+
+    /// With more arguments, such as a configuration.
+    pub(crate) fn start_with(folder: &Path, port: u16, more: &[&OsStr]) -> Self {
         let mut command = Command::new(binary());
         command
             .args(["hub", "--state-dir"])
             .arg(folder)
+            .args(more)
             .arg("--set")
             .arg(format!("hub.listen=127.0.0.1:{port}"))
             .env("NO_COLOR", "1");
