@@ -21,7 +21,8 @@ pub use control::{Ask, Command, Refusal};
 pub use desk::{AssignAnew, Office};
 pub use events::{Event, Weight};
 pub use fleet::{
-    Change, Fleet, Latency, Life, Member, Partition, Process, ProcessState, Supervised, Totals, Verdict,
+    Change, Fleet, Latency, Life, Member, Partition, Process, ProcessState, Supervised, Totals,
+    Verdict,
 };
 pub use http::{CallError, Client};
 pub use protocol::{Heartbeat, Registration};

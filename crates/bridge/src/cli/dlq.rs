@@ -119,7 +119,9 @@ fn stop(error: LettersError) -> Stop {
             error.to_string(),
             "`data-bridge check` says what would be right, `data-bridge init` creates what is missing",
         ),
-        LettersError::Answer(_) | LettersError::Late(_) => Stop::new(Exit::Failed, error.to_string(), ""),
+        LettersError::Answer(_) | LettersError::Late(_) => {
+            Stop::new(Exit::Failed, error.to_string(), "")
+        }
     }
 }
 

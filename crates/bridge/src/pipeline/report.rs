@@ -29,6 +29,7 @@ use crate::sink::clickhouse::ClickHouse;
 use crate::source::kafka::{KafkaSource, LaneInfo, SourceStatus};
 use crate::source::nats::NatsSource;
 use crate::telemetry::board::{Board, FloodStatus, PartitionStatus, Status};
+use crate::telemetry::log::lines_left_out;
 use crate::telemetry::metrics::{Metrics, OfPartition, OfReason, OfSource, OfTable};
 
 /// Time between two statuses on the board.
@@ -428,6 +429,7 @@ impl Report {
             nats_dropped = status.nats.as_ref().map_or(0, |nats| nats.dropped),
             dead_letters = status.dead_letters,
             buffered_rows = status.buffered_rows,
+            lines_left_out = lines_left_out(),
             reasons = status.reasons.join("; "),
             "heartbeat"
         );

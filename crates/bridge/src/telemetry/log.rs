@@ -1,7 +1,11 @@
-//! Log lines: text or JSON, on standard error, each with the instance's id and number.
+//! Log lines: text or JSON, on standard error, each with the instance's id and number. What comes from
+//! outside cannot begin a line of its own or steer a terminal, and no fault fills a disk.
+
+mod repeats;
 
 use std::fmt;
 use std::io::IsTerminal;
+use std::time::Instant;
 
 use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
@@ -10,6 +14,9 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+pub use repeats::lines_left_out;
+use repeats::{Passage, Repeats};
 
 use crate::config::{Instance, Log, LogFormat};
 
@@ -40,8 +47,9 @@ where
         .with_ansi(ansi)
         .with_writer(writer)
         .event_format(TextLine {
-            prefix: format!("{}#{}", instance.id, instance.number),
-            rest: Format::default().without_time(),
+            prefix: one_line(&format!("{}#{}", instance.id, instance.number)),
+            repeats: Repeats::default(),
+            rest: Format::default().without_time().with_ansi(ansi),
         })
         .finish()
 }
@@ -58,6 +66,7 @@ where
         .fmt_fields(JsonFields::new())
         .event_format(JsonLine {
             fields: format!("\"instance\":{id},\"instance_number\":{},", instance.number),
+            repeats: Repeats::default(),
             rest: Format::default().json().flatten_event(true),
         })
         .finish()
@@ -68,9 +77,23 @@ fn filter(level: &str) -> EnvFilter {
     EnvFilter::new(level)
 }
 
+/// A text without what ends a line or steers a terminal.
+fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for sign in text.chars() {
+        if sign.is_control() {
+            line.extend(sign.escape_default());
+        } else {
+            line.push(sign);
+        }
+    }
+    line
+}
+
 /// `2024-01-25T16:00:00.123456Z bridge-1#1  INFO data_bridge::pipeline: batch inserted rows=5`
 struct TextLine {
     prefix: String,
+    repeats: Repeats,
     rest: Format<Full, ()>,
 }
 
@@ -85,9 +108,24 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
+        let Passage::Through(left_out) = self.repeats.pass(event.metadata(), Instant::now()) else {
+            return Ok(());
+        };
         SystemTime.format_time(&mut writer)?;
         write!(writer, " {} ", self.prefix)?;
-        self.rest.format_event(context, writer, event)
+        let mut line = String::new();
+        self.rest.format_event(context, Writer::new(&mut line), event)?;
+        let line = line.strip_suffix('\n').unwrap_or(&line);
+        if writer.has_ansi_escapes() {
+            // The colours are ours; what else steers a terminal is escaped where it is formatted.
+            writer.write_str(&line.replace(['\n', '\r'], "\\n"))?;
+        } else {
+            writer.write_str(&one_line(line))?;
+        }
+        if left_out > 0 {
+            write!(writer, " left_out={left_out}")?;
+        }
+        writeln!(writer)
     }
 }
 
@@ -95,6 +133,7 @@ where
 struct JsonLine {
     /// Ends with a comma.
     fields: String,
+    repeats: Repeats,
     rest: Format<Json>,
 }
 
@@ -109,10 +148,17 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
+        let Passage::Through(left_out) = self.repeats.pass(event.metadata(), Instant::now()) else {
+            return Ok(());
+        };
         let mut line = String::new();
         self.rest.format_event(context, Writer::new(&mut line), event)?;
         let rest = line.strip_prefix('{').unwrap_or(&line);
-        write!(writer, "{{{}{rest}", self.fields)
+        write!(writer, "{{{}", self.fields)?;
+        if left_out > 0 {
+            write!(writer, "\"left_out\":{left_out},")?;
+        }
+        writer.write_str(rest)
     }
 }
 
@@ -162,6 +208,36 @@ mod tests {
         assert!(text.contains(" bridge-7#1  INFO "), "{text}");
         assert!(text.contains("batch inserted rows=5"), "{text}");
         assert!(text.starts_with("20") && !text.contains('\x1b'), "{text}");
+    }
+
+    #[test]
+    fn a_fault_that_repeats_is_counted_not_repeated_and_steers_no_terminal() {
+        let (config, lines) = (config(), Lines::default());
+        let hostile = "Code: 27\n2024-01-25T16:00:00Z forged#1 ERROR \x1b[31m\u{9b}2J<script>";
+        let writer = lines.clone();
+        let subscriber = text(&config.log, &config.instance, false, move || writer.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            for _ in 0..1_000 {
+                tracing::warn!(error = %hostile, "insert failed");
+            }
+        });
+        let text = lines.text();
+        assert_eq!(text.lines().count(), 60, "a burst, and no line of the text's own");
+        assert!(!text.contains(['\x1b', '\u{9b}']), "{text}");
+        assert!(lines_left_out() >= 940);
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = json(&config.log, &config.instance, move || writer.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            for _ in 0..1_000 {
+                tracing::warn!(error = %hostile, "insert failed");
+            }
+        });
+        for line in lines.text().lines() {
+            let line = serde_json::from_str::<serde_json::Value>(line).unwrap();
+            assert!(line["error"].as_str().unwrap().contains("<script>"), "{line}");
+        }
+        assert_eq!(lines.text().lines().count(), 60);
     }
 
     #[test]

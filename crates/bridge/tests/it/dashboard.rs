@@ -55,7 +55,9 @@ fn the_dashboard_shows_the_fleet_to_everyone_and_a_death_within_three_looks() {
     let producer = Producer::connect(&kafka().bootstrap()).unwrap();
     for number in 0..3 {
         let value = format!(r#"{{"symbol":"{HOSTILE}","bid":"x{number}"}}"#);
-        producer.produce_one(&topic, number, Some(HOSTILE.as_bytes()), Some(value.as_bytes())).unwrap();
+        producer
+            .produce_one(&topic, number, Some(HOSTILE.as_bytes()), Some(value.as_bytes()))
+            .unwrap();
     }
     produce(&ticks(&scenario, 8, 2_000), 0..2_000, Pace::Full);
     let (first, second) = (scenario.start(1), scenario.start(2));
@@ -65,7 +67,8 @@ fn the_dashboard_shows_the_fleet_to_everyone_and_a_death_within_three_looks() {
         let lags = first.lag() + second.lag();
         let statuses = [first.status(), second.status()];
         let shared = statuses.iter().all(|status| {
-            status["ready"] == true && status["partitions"].as_array().is_some_and(|all| all.len() == 24)
+            status["ready"] == true
+                && status["partitions"].as_array().is_some_and(|all| all.len() == 24)
         });
         if shared && lags == 0 { Ok(()) } else { Err(format!("{statuses:?}")) }
     });

@@ -44,6 +44,7 @@ mod kafka_topics;
 mod kill_loop;
 mod latest;
 mod letters_away;
+mod logs;
 mod lost_answers;
 mod memory;
 mod metrics;
