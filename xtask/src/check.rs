@@ -13,6 +13,7 @@ mod duplicates;
 mod files;
 mod layers;
 mod licences;
+mod links;
 mod source;
 mod table;
 
@@ -25,7 +26,7 @@ struct Step {
 }
 
 /// The quick ones first.
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     Step { name: "system libraries", run: || Ok(found(prerequisites::check())) },
     Step { name: "format", run: || cargo(&["fmt", "--all", "--check"], &[]) },
     Step { name: "layers", run: layers::check },
@@ -33,6 +34,7 @@ const STEPS: [Step; 10] = [
     Step { name: "licences", run: licences::check },
     Step { name: "duplicate packages", run: duplicates::check },
     Step { name: "file sizes", run: files::check },
+    Step { name: "links", run: links::check },
     Step { name: "alert rules", run: alerts::check },
     Step {
         name: "clippy",

@@ -1,8 +1,12 @@
-//! The alert rules: Prometheus reads them, their tests pass, what they name exists.
+//! The alert rules: Prometheus reads them, their tests pass, what they name exists. And the queries of
+//! the Grafana dashboard, which Prometheus reads too.
 
+use std::fmt::Write as _;
+use std::fs;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use serde_json::Value;
 
 use super::{Finding, run_quietly};
 use crate::workspace;
@@ -30,7 +34,38 @@ pub(super) fn check() -> Result<Finding> {
             return Ok(Err(text));
         }
     }
-    Ok(Ok(format!("{} alerts", rules.matches("- alert:").count())))
+    let queries = queries(&read("deploy/grafana/data-bridge.json".to_owned())?)?;
+    let path = workspace::root().join("target/grafana-queries.yaml");
+    fs::create_dir_all(path.parent().context("a file lies in a folder")?)?;
+    fs::write(&path, as_rules(&queries))?;
+    let mut command = Command::new("promtool");
+    command.args(["check", "rules"]).arg(&path);
+    if let Err(text) = run_quietly(command)? {
+        return Ok(Err(format!("queries of deploy/grafana/data-bridge.json: {text}")));
+    }
+    let alerts = rules.matches("- alert:").count();
+    Ok(Ok(format!("{alerts} alerts, {} queries of Grafana", queries.len())))
+}
+
+/// All that the panels ask for, with values in the place of Grafana's variables.
+fn queries(dashboard: &str) -> Result<Vec<String>> {
+    let dashboard: Value = serde_json::from_str(dashboard).context("the dashboard is no JSON")?;
+    let panels = dashboard["panels"].as_array().context("the dashboard has no panels")?;
+    let targets = panels.iter().filter_map(|panel| panel["targets"].as_array()).flatten();
+    let queries = targets.filter_map(|target| target["expr"].as_str());
+    Ok(queries.map(|query| query.replace("$__rate_interval", "1m").replace('$', "any_")).collect())
+}
+
+/// Rules that record each query: the form in which promtool reads it.
+fn as_rules(queries: &[String]) -> String {
+    let mut rules = "groups:\n- name: grafana\n  rules:\n".to_owned();
+    for (number, query) in queries.iter().enumerate() {
+        // JSON is YAML.
+        let query = Value::from(query.as_str());
+        writeln!(rules, "  - {{ record: query_{number}, expr: {query} }}")
+            .expect("a string takes all");
+    }
+    rules
 }
 
 /// Metrics of ours that no instance exposes.
@@ -78,6 +113,15 @@ mod tests {
             found,
             ["deploy/prometheus/rules.yaml: data_bridge_y is not in docs/metrics.md"]
         );
+    }
+
+    #[test]
+    fn each_query_of_a_panel_becomes_a_rule() {
+        let page =
+            r#"{"panels":[{"targets":[{"expr":"rate(a{job=\"$job\"}[$__rate_interval])"}]},{}]}"#;
+        let queries = queries(page).unwrap();
+        assert_eq!(queries, [r#"rate(a{job="any_job"}[1m])"#]);
+        assert!(as_rules(&queries).contains(r#"expr: "rate(a{job=\"any_job\"}[1m])" }"#));
     }
 
     #[test]
