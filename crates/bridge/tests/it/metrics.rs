@@ -294,6 +294,7 @@ fn every_series_agrees_with_what_was_sent_and_what_was_written() {
     sheet.exactly("nats_connects_total", &[], 1);
     sheet.exactly("build_info", &[("instance_id", "metrics-1"), ("instance_number", "1")], 1);
     let alone = sheet.value("rebalancing_seconds_total", &[]);
+    a_scrape_is_small_and_quick(&bridge);
 
     // One message is one insert and one commit; what no column takes is counted.
     let topic = format!("{}{}", scenario.prefix(), Kind::Tick.topic());
@@ -347,6 +348,20 @@ fn every_series_agrees_with_what_was_sent_and_what_was_written() {
     bridge.end();
     let missing = unchecked(&checked);
     assert!(missing.is_empty(), "no test says when these move: {missing:?}");
+}
+
+/// For eight topics of six partitions and all tables, after messages of every kind.
+fn a_scrape_is_small_and_quick(bridge: &Instance) {
+    let scrape = || {
+        let began = Instant::now();
+        let page = bridge.get("/metrics").expect("it answers");
+        (began.elapsed(), page)
+    };
+    let (took, page) = (0..20).map(|_| scrape()).min().expect("twenty scrapes");
+    let series = page.lines().filter(|line| !line.starts_with('#')).count();
+    println!("{series} series in {took:?}");
+    assert!(series < 600, "{series} series:\n{page}");
+    assert!(took < Duration::from_millis(20), "the quickest of twenty took {took:?}");
 }
 
 /// Declared series that nothing was held against, here or elsewhere.
