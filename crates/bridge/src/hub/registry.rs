@@ -199,6 +199,13 @@ impl Registry {
         self.members.iter().filter_map(has_url).collect()
     }
 
+    /// Of these, those that missed the last look and are not given up yet.
+    pub(super) fn to_look_at_again(&self) -> Vec<(String, String)> {
+        let mut list = self.to_look_at();
+        list.retain(|(id, _)| (1..MISSES).contains(&self.members[id].misses));
+        list
+    }
+
     /// Notes what a look at a member brought.
     pub(super) fn seen(&mut self, id: &str, look: Result<Page, String>, now_ms: i64) {
         let Some(entry) = self.members.get_mut(id) else {

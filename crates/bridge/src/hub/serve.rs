@@ -20,7 +20,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
+use tokio::time::Instant;
 
 use super::control::{Ask, Command};
 use super::desk::{self, Office};
@@ -37,6 +37,8 @@ use crate::config::Secret;
 
 /// Time between two looks at each instance.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// One that did not answer is looked at again sooner, so that three misses are told within three seconds.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// An instance answers from memory: within milliseconds, or it hangs.
 const LOOK_LIMIT: Duration = Duration::from_millis(900);
 /// Time between two writes of the file, when something changed.
@@ -131,13 +133,16 @@ impl Shared {
         Fleet { verdict: judge(&fleet), ..fleet }
     }
 
-    /// Keeps what this look shows, and tells it to all who watch.
-    fn look_over(&self) {
+    /// Keeps what this look shows, of a whole round also as a point of the charts, and tells it to all
+    /// who watch.
+    fn look_over(&self, is_round: bool) {
         let fleet = self.fleet();
         {
             let mut past = self.past();
             past.events.see(&fleet);
-            past.history.see(&fleet);
+            if is_round {
+                past.history.see(&fleet);
+            }
         }
         let events = self.past().events.latest();
         self.latest.send_replace(Arc::new(Fleet { events, ..fleet }));
@@ -351,17 +356,20 @@ async fn control(State(hub): State<Hub>, headers: HeaderMap, body: Bytes) -> Res
     }
 }
 
-/// Looks at every instance each second, all at once, so that one that hangs holds up no other.
+/// Looks at every instance each second, all at once, so that one that hangs holds up no other; and in
+/// between at those that did not answer.
 async fn look(shared: Arc<Shared>, client: Client, mut ended: watch::Receiver<bool>) {
-    let mut ticks = tokio::time::interval(LOOK_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut next = Instant::now();
     loop {
-        tokio::select! {
-            _ = ended.wait_for(|ended| *ended) => return,
-            _ = ticks.tick() => {}
-        }
+        let is_round = Instant::now() >= next;
+        let whom = if is_round {
+            next = Instant::now() + LOOK_EVERY;
+            shared.registry().to_look_at()
+        } else {
+            shared.registry().to_look_at_again()
+        };
         let mut looks = JoinSet::new();
-        for (id, url) in shared.registry().to_look_at() {
+        for (id, url) in whom {
             let client = client.clone();
             looks.spawn(async move {
                 let url = format!("{}/api/status", url.trim_end_matches('/'));
@@ -378,7 +386,13 @@ async fn look(shared: Arc<Shared>, client: Client, mut ended: watch::Receiver<bo
             }
         }
         shared.registry().forget_the_old(now_ms());
-        shared.look_over();
+        shared.look_over(is_round);
+        let waits = !shared.registry().to_look_at_again().is_empty();
+        let until = if waits { next.min(Instant::now() + LOOK_AGAIN) } else { next };
+        tokio::select! {
+            _ = ended.wait_for(|ended| *ended) => return,
+            () = tokio::time::sleep_until(until) => {}
+        }
     }
 }
 

@@ -50,8 +50,10 @@ fn three_misses_are_death_and_one_answer_is_life() {
     assert_eq!(life(&registry, 1_000), Life::Up);
     for miss in 1..=3 {
         assert_eq!(life(&registry, 1_000 * miss), Life::Up, "{miss}");
+        assert_eq!(registry.to_look_at_again().len(), usize::from(miss > 1), "{miss}");
         registry.seen("a", Err("refused".to_owned()), 1_000 * (miss + 1));
     }
+    assert!(registry.to_look_at_again().is_empty(), "the dead are looked at with all others");
     assert_eq!(life(&registry, 5_000), Life::Dead);
     assert_eq!(registry.fleet(5_000).instances[0].reasons, ["refused"]);
     assert_eq!(registry.fleet(5_000).totals.up, 0);
