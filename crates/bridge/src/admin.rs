@@ -15,6 +15,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::config::Secret;
+use crate::door::Door;
 use crate::telemetry::board::Board;
 use crate::telemetry::metrics::Metrics;
 
@@ -65,7 +66,7 @@ pub async fn serve(
         .route("/api/status", get(status))
         .route("/api/dead-letters/accept", post(accept))
         .with_state(pages);
-    axum::serve(listener, routes).with_graceful_shutdown(shutdown).await
+    axum::serve(Door::new(listener), routes).with_graceful_shutdown(shutdown).await
 }
 
 async fn metrics(State(pages): State<Pages>) -> Response {

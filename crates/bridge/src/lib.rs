@@ -6,6 +6,7 @@ pub mod autoscale;
 pub mod checkup;
 pub mod cli;
 pub mod config;
+pub mod door;
 pub mod hub;
 pub mod instance;
 pub mod letters;

@@ -123,11 +123,16 @@ const BRIDGE: &[Module] = &[
         &["config", "sink", "routes"],
         "dead letters are rows: read and written where all rows are",
     ),
-    module("admin", &["config", "telemetry"], "admin reads a status snapshot, never the pipeline"),
+    module("door", &[], "a door knows nothing of what is behind it"),
+    module(
+        "admin",
+        &["config", "telemetry", "door"],
+        "admin reads a status snapshot, never the pipeline",
+    ),
     module("top", &["hub"], "a picture of the fleet, without a terminal"),
     module(
         "hub",
-        &["config", "telemetry", "letters"],
+        &["config", "telemetry", "letters", "door"],
         "the hub reads a status snapshot, never the pipeline",
     ),
     module(
@@ -163,6 +168,7 @@ const BRIDGE: &[Module] = &[
             "reread",
             "audit",
             "letters",
+            "door",
             "admin",
             "hub",
             "top",

@@ -34,6 +34,7 @@ use super::protocol::{Heartbeat, Registration};
 use super::registry::{Expected, Registry};
 use super::store::{self, StoreError};
 use crate::config::Secret;
+use crate::door::Door;
 
 /// Time between two looks at each instance.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -196,7 +197,7 @@ pub async fn serve(
         }
     };
     let app = router(Hub { shared, token, control, office });
-    let server = axum::serve(listener, app).with_graceful_shutdown(graceful);
+    let server = axum::serve(Door::new(listener), app).with_graceful_shutdown(graceful);
     let served = tokio::select! {
         served = server => served,
         // A watcher of events would hold the end for ever.

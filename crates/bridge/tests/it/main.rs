@@ -66,5 +66,6 @@ mod start;
 mod stop;
 mod stopwatch;
 mod tables;
+mod visitors;
 mod world;
 mod zombie;
