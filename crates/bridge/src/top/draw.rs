@@ -75,13 +75,13 @@ fn draw_head(view: &View, frame: &mut Frame<'_>, area: Rect) {
     ]);
     let totals = &fleet.totals;
     let second = Line::from(vec![
+        if view.paused { "PAUSED   ".yellow().bold() } else { "".into() },
         format!("{} of {} ready", totals.ready, fleet.instances.len()).into(),
         format!("   lag {}", short(totals.lag)).into(),
         format!("   {} rows/s", short(rounded(totals.rows_per_second))).into(),
         totals.p99_ms.map_or_else(String::new, |p99| format!("   p99 {p99} ms")).into(),
         format!("   {} partitions", totals.partitions).into(),
         format!("   {}", mebibytes(totals.rss_bytes)).into(),
-        if view.paused { "   PAUSED".yellow().bold() } else { "".into() },
     ]);
     frame.render_widget(Paragraph::new(vec![first, second]), area);
 }
