@@ -11,7 +11,7 @@ const NKEYS: &str = "the keys of async-nats (nkeys, ed25519-dalek) stay with the
 const MACROS: &str = "macros of our dependencies are on their way from syn 2 to 3";
 
 /// Who holds on to another version.
-const KNOWN: [(&str, &str); 11] = [
+const KNOWN: [(&str, &str); 12] = [
     ("base64", "async-nats stays with 0.22"),
     ("block-buffer", NKEYS),
     ("const-oid", NKEYS),
@@ -23,6 +23,7 @@ const KNOWN: [(&str, &str); 11] = [
     ("rand_core", NKEYS),
     ("sha2", NKEYS),
     ("syn", MACROS),
+    ("synstructure", MACROS),
 ];
 
 pub(super) fn check() -> Result<Finding> {
