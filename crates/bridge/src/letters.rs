@@ -4,7 +4,7 @@ mod desk;
 mod letter;
 mod replay;
 
-pub use desk::{Desk, Page, Replayed, Row, Text};
+pub use desk::{Desk, Excerpt, Page, Replayed, Row};
 pub use letter::{Letter, LetterId, Whole};
 pub use replay::{Outcome, Replayer};
 

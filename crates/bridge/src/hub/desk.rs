@@ -102,8 +102,8 @@ async fn replay(
     headers: HeaderMap,
     Query(place): Query<Place>,
 ) -> Response {
-    if let Err(refusal) = hub.may_act(&headers) {
-        return refusal;
+    if let Err(what) = hub.may_act(&headers) {
+        return refuse(StatusCode::UNAUTHORIZED, what);
     }
     let Ok(position) = place.position.parse() else {
         return refuse(StatusCode::BAD_REQUEST, "position must be a whole number");
@@ -126,8 +126,8 @@ async fn ask<T: Serialize>(
 }
 
 async fn rebalance(State(hub): State<Hub>, headers: HeaderMap) -> Response {
-    if let Err(refusal) = hub.may_act(&headers) {
-        return refusal;
+    if let Err(what) = hub.may_act(&headers) {
+        return refuse(StatusCode::UNAUTHORIZED, what);
     }
     let Ok(turn) = Arc::clone(&hub.office.change).try_acquire_owned() else {
         return refuse(StatusCode::CONFLICT, "the group is assigning anew already");

@@ -220,18 +220,17 @@ pub(super) struct Hub {
 }
 
 impl Hub {
-    /// Whether a caller may change something: never without a token.
-    pub(super) fn may_act(&self, headers: &HeaderMap) -> Result<(), Response> {
+    /// Whether a caller may change something: never without a token. Else what to show.
+    pub(super) fn may_act(&self, headers: &HeaderMap) -> Result<(), &'static str> {
         let of_fleet = self.control.as_ref().map(|(_, token)| token);
         if shows(headers, &self.token) || of_fleet.is_some_and(|token| shows(headers, token)) {
             return Ok(());
         }
-        let what = match (of_fleet.is_some(), self.token.is_empty()) {
+        Err(match (of_fleet.is_some(), self.token.is_empty()) {
             (true, _) => "show the token of the fleet's state folder (--state-dir), or http.token",
             (false, false) => "show http.token as a bearer token",
             (false, true) => "this hub has no http.token: set one to change things through it",
-        };
-        Err(refuse(StatusCode::UNAUTHORIZED, what))
+        })
     }
 }
 
@@ -338,8 +337,8 @@ async fn control(State(hub): State<Hub>, headers: HeaderMap, body: Bytes) -> Res
             "this hub runs alone: there is no supervisor that starts or stops instances",
         );
     };
-    if let Err(refusal) = hub.may_act(&headers) {
-        return refusal;
+    if let Err(what) = hub.may_act(&headers) {
+        return refuse(StatusCode::UNAUTHORIZED, what);
     }
     let command = match serde_json::from_slice::<Command>(&body) {
         Ok(command) => command,

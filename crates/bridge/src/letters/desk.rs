@@ -50,14 +50,14 @@ pub struct Row {
 pub struct Page {
     #[serde(flatten)]
     row: Row,
-    key: Text,
-    payload: Text,
-    headers: Vec<(Text, Text)>,
+    key: Excerpt,
+    payload: Excerpt,
+    headers: Vec<(Excerpt, Excerpt)>,
 }
 
 /// Bytes of a message for people: what is no printable text is escaped.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct Text {
+pub struct Excerpt {
     text: String,
     bytes: usize,
     /// Whether more follows.
@@ -212,7 +212,7 @@ impl From<Whole> for Page {
 
 /// The beginning of these bytes, at most `most` of them, with all escaped that is not printable or
 /// turns the direction of writing.
-fn text(bytes: &[u8], most: usize) -> Text {
+fn text(bytes: &[u8], most: usize) -> Excerpt {
     let shown = &bytes[..bytes.len().min(most)];
     let mut text = String::with_capacity(shown.len());
     for chunk in shown.utf8_chunks() {
@@ -229,7 +229,7 @@ fn text(bytes: &[u8], most: usize) -> Text {
         let invalid = chunk.invalid().iter();
         text.extend(invalid.map(|byte| format!("\\x{byte:02x}")));
     }
-    Text { text, bytes: bytes.len(), cut: shown.len() < bytes.len() }
+    Excerpt { text, bytes: bytes.len(), cut: shown.len() < bytes.len() }
 }
 
 #[cfg(test)]
@@ -244,6 +244,6 @@ mod tests {
         let long = text(&vec![b'a'; 1 << 20], SHOWN);
         assert_eq!((long.text.len(), long.bytes, long.cut), (SHOWN, 1 << 20, true));
         // A character that the cut goes through is no reason to fail.
-        assert_eq!(text("é".as_bytes(), 1), Text { text: "\\xc3".into(), bytes: 2, cut: true });
+        assert_eq!(text("é".as_bytes(), 1), Excerpt { text: "\\xc3".into(), bytes: 2, cut: true });
     }
 }

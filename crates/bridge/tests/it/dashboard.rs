@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use data_bridge_lab::kafka::{Pace, Producer};
+use data_bridge_lab::model::Expected;
 use data_bridge_stack::cache::Cache;
 use data_bridge_stack::port;
 
@@ -13,7 +14,8 @@ use crate::flow::ticks;
 use crate::hub::Hub;
 use crate::world::{PATIENCE, Scenario, TOKEN, clickhouse, folder, kafka, produce, until};
 
-/// A symbol that nobody should meet in a page: markup, and what colours a terminal.
+/// More than any other dead letters, and than a list shows; a symbol that nobody should meet in a page: markup, and what colours a terminal.
+const HOSTILES: i32 = 60;
 const HOSTILE: &str = "<img src=x onerror='alert(1)'>\u{1b}[31m";
 
 /// The script beside what it needs, which is installed once by its lock file and kept in the cache.
@@ -53,13 +55,14 @@ fn the_dashboard_shows_the_fleet_to_everyone_and_a_death_within_three_looks() {
     let hub = Hub::start_with(&folder("dashboard-hub"), port, &config);
     let topic = format!("{}tick_archive", scenario.prefix());
     let producer = Producer::connect(&kafka().bootstrap()).unwrap();
-    for number in 0..3 {
+    for number in 0..HOSTILES {
         let value = format!(r#"{{"symbol":"{HOSTILE}","bid":"x{number}"}}"#);
         producer
             .produce_one(&topic, number, Some(HOSTILE.as_bytes()), Some(value.as_bytes()))
             .unwrap();
     }
-    produce(&ticks(&scenario, 8, 2_000), 0..2_000, Pace::Full);
+    let generator = ticks(&scenario, 8, 2_000);
+    produce(&generator, 0..2_000, Pace::Full);
     let (first, second) = (scenario.start(1), scenario.start(2));
     first.wait_ready();
     second.wait_ready();
@@ -72,7 +75,8 @@ fn the_dashboard_shows_the_fleet_to_everyone_and_a_death_within_three_looks() {
         });
         if shared && lags == 0 { Ok(()) } else { Err(format!("{statuses:?}")) }
     });
-    scenario.wait_rows("dead_letters", 3);
+    let bad = Expected::of(&generator).unwrap().dead_letters();
+    scenario.wait_rows("dead_letters", bad + u64::from(HOSTILES.unsigned_abs()));
     let pictures = folder("dashboard-pictures");
     let output = Command::new("node")
         .arg(script())

@@ -75,15 +75,12 @@ impl Place {
             self.room = self.room.saturating_add(earned).min(BURST);
             self.since = now;
         }
-        match self.room.checked_sub(1) {
-            Some(room) => {
-                self.room = room;
-                Passage::Through(std::mem::take(&mut self.left_out))
-            }
-            None => {
-                self.left_out += 1;
-                Passage::LeftOut
-            }
+        if let Some(room) = self.room.checked_sub(1) {
+            self.room = room;
+            Passage::Through(std::mem::take(&mut self.left_out))
+        } else {
+            self.left_out += 1;
+            Passage::LeftOut
         }
     }
 }
