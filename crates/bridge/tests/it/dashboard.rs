@@ -53,14 +53,6 @@ fn the_dashboard_shows_the_fleet_to_everyone_and_a_death_within_three_looks() {
     let config = scenario.config(9, 0);
     let config = [OsStr::new("--config"), config.as_os_str()];
     let hub = Hub::start_with(&folder("dashboard-hub"), port, &config);
-    let topic = format!("{}tick_archive", scenario.prefix());
-    let producer = Producer::connect(&kafka().bootstrap()).unwrap();
-    for number in 0..HOSTILES {
-        let value = format!(r#"{{"symbol":"{HOSTILE}","bid":"x{number}"}}"#);
-        producer
-            .produce_one(&topic, number, Some(HOSTILE.as_bytes()), Some(value.as_bytes()))
-            .unwrap();
-    }
     let generator = ticks(&scenario, 8, 2_000);
     produce(&generator, 0..2_000, Pace::Full);
     let (first, second) = (scenario.start(1), scenario.start(2));
@@ -75,6 +67,14 @@ fn the_dashboard_shows_the_fleet_to_everyone_and_a_death_within_three_looks() {
         });
         if shared && lags == 0 { Ok(()) } else { Err(format!("{statuses:?}")) }
     });
+    let topic = format!("{}tick_archive", scenario.prefix());
+    let producer = Producer::connect(&kafka().bootstrap()).unwrap();
+    for number in 0..HOSTILES {
+        let value = format!(r#"{{"symbol":"{HOSTILE}","bid":"x{number}"}}"#);
+        producer
+            .produce_one(&topic, number, Some(HOSTILE.as_bytes()), Some(value.as_bytes()))
+            .unwrap();
+    }
     let bad = Expected::of(&generator).unwrap().dead_letters();
     scenario.wait_rows("dead_letters", bad + u64::from(HOSTILES.unsigned_abs()));
     let pictures = folder("dashboard-pictures");

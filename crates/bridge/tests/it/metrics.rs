@@ -1,6 +1,14 @@
 //! Every series moves when its event happens: held against what the lab sent and what a scripted
 //! ClickHouse got. Counters exactly, histograms within a bucket. None is left out.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::float_cmp,
+    reason = "a page of metrics is floats; what a test counts is exact in them"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
