@@ -9,6 +9,7 @@ use crate::{prerequisites, screen, workspace};
 
 pub(crate) mod alerts;
 mod dependencies;
+mod deploy;
 mod duplicates;
 mod files;
 mod layers;
@@ -19,6 +20,16 @@ mod table;
 
 /// What a step found: `Ok` carries a remark worth a line, `Err` all findings.
 type Finding = Result<String, String>;
+
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Arguments {
+    /// The deployment files instead: Dockerfile, compose, Helm chart, systemd units
+    #[arg(long)]
+    deploy: bool,
+    /// With --deploy: only when the last commit changed one of them
+    #[arg(long, requires = "deploy")]
+    if_changed: bool,
+}
 
 struct Step {
     name: &'static str,
@@ -44,10 +55,21 @@ const STEPS: [Step; 11] = [
 ];
 
 /// Runs every step, however many fail; `false` when one did.
-pub(crate) fn run() -> Result<bool> {
+pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
+    if !arguments.deploy {
+        return run_all(&STEPS);
+    }
+    if arguments.if_changed && !deploy::has_changed()? {
+        screen::line("check: the last commit changed no deployment file");
+        return Ok(true);
+    }
+    run_all(&deploy::STEPS)
+}
+
+fn run_all(steps: &[Step]) -> Result<bool> {
     let begun = Instant::now();
     let mut failed = Vec::new();
-    for step in &STEPS {
+    for step in steps {
         let started = Instant::now();
         let finding = (step.run)().with_context(|| step.name)?;
         let took = seconds(started.elapsed());
@@ -64,7 +86,7 @@ pub(crate) fn run() -> Result<bool> {
     }
     let took = seconds(begun.elapsed());
     if failed.is_empty() {
-        screen::line(&format!("check: all {} steps ok, {took}", STEPS.len()));
+        screen::line(&format!("check: all {} steps ok, {took}", steps.len()));
     } else {
         screen::line(&format!("check: FAILED: {}; {took}", failed.join(", ")));
     }

@@ -32,7 +32,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Format, layers, dependencies, clippy and documentation: everything but the tests
-    Check,
+    Check(check::Arguments),
     /// All tests; installs the servers that they need
     Test(test::Arguments),
     /// Kafka, NATS and ClickHouse on this machine
@@ -67,7 +67,7 @@ fn main() -> ExitCode {
 /// `false` when something was found that the commands themselves have already shown.
 fn run(command: &Command) -> Result<bool> {
     match command {
-        Command::Check => check::run(),
+        Command::Check(arguments) => check::run(arguments),
         Command::Test(arguments) => test::run(arguments),
         Command::Stack(arguments) => stack::run(arguments).map(|()| true),
         Command::Demo(arguments) => demo::run(arguments),
@@ -78,7 +78,7 @@ fn run(command: &Command) -> Result<bool> {
         Command::Cuts(arguments) => cuts::run(arguments),
         Command::Fuzz(arguments) => fuzz::run(arguments),
         Command::Ci => {
-            let checked = check::run()?;
+            let checked = check::run(&check::Arguments::default())?;
             let tested = test::run(&test::Arguments::default())?;
             Ok(checked && tested)
         }

@@ -1,5 +1,7 @@
 //! `data-bridge init`: create what is missing.
 
+mod migrate;
+
 use std::io::Write;
 use std::time::Duration;
 
@@ -8,7 +10,7 @@ use data_bridge_core::verdict::Failure;
 
 use super::{Exit, Settings, Stop};
 use crate::config::{Config, GroupProtocol, NatsMode};
-use crate::sink::clickhouse::ClickHouse;
+use crate::sink::clickhouse::{ClickHouse, literal, quoted};
 use crate::sink::tables::{Found, create, database_ddl, look_at};
 use crate::source::kafka::SourceError;
 use crate::source::kafka::terms::{self, Agreed, GroupTerms};
@@ -32,6 +34,15 @@ pub struct Args {
     /// Print the DDL and change nothing; no server is asked
     #[arg(long)]
     pub(super) dry_run: bool,
+
+    /// Create the tables on all servers of this cluster, replicated (`ON CLUSTER`, Keeper paths)
+    #[arg(long, value_name = "NAME")]
+    pub(super) cluster: Option<String>,
+
+    /// Print the INSERT SELECT that copies an older table of candles, keyed by symbol, timeframe
+    /// and time in milliseconds, into ours; nothing is created or copied
+    #[arg(long, value_name = "TABLE", conflicts_with_all = ["dry_run", "cluster"])]
+    pub(super) migrate: Option<String>,
 }
 
 const HELP: &str = "\
@@ -39,6 +50,8 @@ Examples:
   data-bridge init
   data-bridge init --dry-run | less
   CLICKHOUSE_URL=http://ch:8123 data-bridge init --set kafka.init.partitions=12
+  data-bridge init --cluster main --dry-run
+  data-bridge init --migrate old.aggregates > copy.sql
 
 Exit codes:
   0  everything is there
@@ -49,38 +62,70 @@ Exit codes:
 /// Creates what is missing, or prints the DDL.
 pub(super) fn execute(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     if args.dry_run {
-        std::io::stdout().lock().write_all(ddl(config).as_bytes())?;
+        std::io::stdout().lock().write_all(ddl(config, args.cluster.as_deref()).as_bytes())?;
         return Ok(Exit::Done);
     }
     let runtime = super::runtime()?;
-    let tables = runtime.block_on(tables(config))?;
+    if let Some(old) = &args.migrate {
+        return runtime.block_on(print_migration(config, old));
+    }
+    let tables = runtime.block_on(tables(config, args.cluster.as_deref()))?;
     let topics = !config.kafka.enabled || topics(config)?;
     group(config)?;
     let streams = !config.nats.enabled || runtime.block_on(streams(config))?;
     Ok(if tables && topics && streams { Exit::Done } else { Exit::Failed })
 }
 
+/// What a failure of ClickHouse means for the command.
+#[expect(clippy::needless_pass_by_value, reason = "made for `map_err`")]
+fn failed(failure: Failure) -> Stop {
+    let exit = match &failure {
+        Failure::Server { .. } | Failure::Credentials(_) => Exit::Failed,
+        Failure::Http { .. } | Failure::Connect(_) | Failure::Cut(_) | Failure::TimedOut(_) => {
+            Exit::Unreachable
+        }
+    };
+    let hint = "clickhouse.urls, user and password must lead to a server that may be written";
+    Stop::new(exit, failure.to_string(), hint)
+}
+
+/// Prints how an older table is copied, by the columns that it has.
+async fn print_migration(config: &Config, old: &str) -> anyhow::Result<Exit> {
+    let clickhouse = ClickHouse::new(&config.clickhouse)?;
+    let (database, table) = old.split_once('.').unwrap_or((clickhouse.database(), old));
+    let query = format!(
+        "SELECT name, type FROM system.columns WHERE database = {} AND table = {}",
+        literal(database),
+        literal(table)
+    );
+    let answer = clickhouse.query(&query).await.map_err(failed)?;
+    let columns = answer.lines().filter_map(|line| line.split_once('\t'));
+    let columns: Vec<_> = columns.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect();
+    if columns.is_empty() {
+        let what = format!("--migrate: there is no table {database}.{table}");
+        return Err(Stop::new(Exit::Failed, what, "write DATABASE.TABLE").into());
+    }
+    let catalog = Catalog::shipped();
+    let ours = catalog.tables().iter().find(|table| table.name == "aggregates");
+    let ours = ours.expect("candles are shipped");
+    let name = format!("{}.{}", quoted(database), quoted(table));
+    let statement = migrate::statement(clickhouse.database(), ours, &name, &columns)
+        .map_err(|why| Stop::new(Exit::Failed, why, "the columns of its key are needed"))?;
+    std::io::stdout().lock().write_all(statement.as_bytes())?;
+    Ok(Exit::Done)
+}
+
 /// Creates database and tables; false when one is there in another shape.
-async fn tables(config: &Config) -> anyhow::Result<bool> {
+async fn tables(config: &Config, cluster: Option<&str>) -> anyhow::Result<bool> {
     let clickhouse = ClickHouse::new(&config.clickhouse)?;
     let database = clickhouse.database();
-    let failed = |failure: Failure| {
-        let exit = match failure {
-            Failure::Server { .. } | Failure::Credentials(_) => Exit::Failed,
-            Failure::Http { .. } | Failure::Connect(_) | Failure::Cut(_) | Failure::TimedOut(_) => {
-                Exit::Unreachable
-            }
-        };
-        let hint = "clickhouse.urls, user and password must lead to a server that may be written";
-        Stop::new(exit, failure.to_string(), hint)
-    };
-    clickhouse.query(&database_ddl(database)).await.map_err(failed)?;
+    clickhouse.query(&database_ddl(database, cluster)).await.map_err(failed)?;
     let mut all_fit = true;
     for table in Catalog::shipped().tables() {
         let name = format!("{database}.{}", table.name);
         match look_at(&clickhouse, table).await.map_err(failed)? {
             Found::Missing => {
-                create(&clickhouse, table).await.map_err(failed)?;
+                create(&clickhouse, table, cluster).await.map_err(failed)?;
                 say("created", &format!("table {name}"))?;
             }
             Found::Table { mismatches } if mismatches.is_empty() => {
@@ -206,11 +251,11 @@ fn say(word: &str, text: &str) -> std::io::Result<()> {
 }
 
 /// The statements that create database and tables, each ending with `;` and an empty line.
-fn ddl(config: &Config) -> String {
+fn ddl(config: &Config, cluster: Option<&str>) -> String {
     let database = &config.clickhouse.database;
-    let mut text = format!("{};\n\n", database_ddl(database));
+    let mut text = format!("{};\n\n", database_ddl(database, cluster));
     for table in Catalog::shipped().tables() {
-        text.push_str(table.ddl(database).trim_end().trim_end_matches(';'));
+        text.push_str(table.ddl_on(database, cluster).trim_end().trim_end_matches(';'));
         text.push_str(";\n\n");
     }
     text

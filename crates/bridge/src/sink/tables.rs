@@ -68,19 +68,25 @@ pub async fn look_at(clickhouse: &ClickHouse, table: &Table) -> Result<Found, Fa
     }
 }
 
-/// Creates the database and each table that is missing. Changes nothing that exists.
+/// Creates a table that is missing, on all servers of a cluster if one is named. Changes nothing
+/// that exists.
 ///
 /// # Errors
 /// When ClickHouse cannot be asked, or refuses.
-pub async fn create(clickhouse: &ClickHouse, table: &Table) -> Result<(), Failure> {
-    let ddl = table.ddl(clickhouse.database());
+pub async fn create(
+    clickhouse: &ClickHouse,
+    table: &Table,
+    cluster: Option<&str>,
+) -> Result<(), Failure> {
+    let ddl = table.ddl_on(clickhouse.database(), cluster);
     clickhouse.query(&ddl).await.map(drop)
 }
 
 /// The statement that creates the bridge's database.
 #[must_use]
-pub fn database_ddl(database: &str) -> String {
-    format!("CREATE DATABASE IF NOT EXISTS {}", quoted(database))
+pub fn database_ddl(database: &str, cluster: Option<&str>) -> String {
+    let on = cluster.map_or_else(String::new, |name| format!(" ON CLUSTER {}", quoted(name)));
+    format!("CREATE DATABASE IF NOT EXISTS {}{on}", quoted(database))
 }
 
 /// Whether the table holds a row that came from this topic.

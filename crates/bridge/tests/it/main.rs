@@ -48,6 +48,7 @@ mod logs;
 mod lost_answers;
 mod memory;
 mod metrics;
+mod migrate;
 mod nats_again;
 mod nats_drain;
 mod nats_faults;

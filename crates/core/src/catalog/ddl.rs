@@ -10,21 +10,37 @@ impl Table {
     /// nothing that is there.
     #[must_use]
     pub fn ddl(&self, database: &str) -> String {
-        let mut ddl = format!("CREATE TABLE IF NOT EXISTS {}.{}\n(\n", quoted(database), self.name);
+        self.ddl_on(database, None)
+    }
+
+    /// The same on all servers of a cluster: its replicas hold the same rows, by way of Keeper.
+    #[must_use]
+    pub fn ddl_on(&self, database: &str, cluster: Option<&str>) -> String {
+        let on = cluster.map_or_else(String::new, |name| format!(" ON CLUSTER {}", quoted(name)));
+        let mut ddl =
+            format!("CREATE TABLE IF NOT EXISTS {}.{}{on}\n(\n", quoted(database), self.name);
         for (index, column) in self.columns.iter().enumerate() {
             let comma = if index + 1 < self.columns.len() { "," } else { "" };
             let codec = codec(column);
             // Writing to a String cannot fail.
             writeln!(ddl, "    {} {}{codec}{comma}", column.name, column.clickhouse_type()).ok();
         }
-        write!(ddl, ")\nENGINE = ReplacingMergeTree({})\n", Self::VERSION).ok();
+        let engine = if cluster.is_some() {
+            // Servers fill in what stands in braces; a table made anew finds its old path again.
+            "ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', \
+             '{replica}', "
+        } else {
+            "ReplacingMergeTree("
+        };
+        write!(ddl, ")\nENGINE = {engine}{})\n", Self::VERSION).ok();
         if let Some(partition) = &self.partition {
             writeln!(ddl, "PARTITION BY {partition}").ok();
         }
         writeln!(ddl, "ORDER BY ({})", self.sort_key.join(", ")).ok();
         // A retry whose first copy was lost with a crash must not be taken for a duplicate; said
         // here because a server's own default may be another.
-        ddl.push_str("SETTINGS non_replicated_deduplication_window = 0");
+        let of = if cluster.is_some() { "" } else { "non_" };
+        write!(ddl, "SETTINGS {of}replicated_deduplication_window = 0").ok();
         ddl
     }
 }
@@ -80,6 +96,27 @@ mod tests {
             assert_eq!(statement, wanted.trim_start());
         }
         assert_eq!(statements.join("\n"), wanted);
+    }
+
+    #[test]
+    fn on_a_cluster_each_table_is_replicated() {
+        let catalog = Catalog::shipped();
+        let table = catalog.table(catalog.dead_letters());
+        let ddl = table.ddl_on("market", Some("main"));
+        assert!(
+            ddl.starts_with("CREATE TABLE IF NOT EXISTS market.dead_letters ON CLUSTER main\n(\n")
+        );
+        assert!(ddl.contains(
+            "\nENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', \
+             '{replica}', version)\n"
+        ));
+        assert!(ddl.ends_with("SETTINGS replicated_deduplication_window = 0"));
+        let plain = table.ddl("market");
+        let (columns, of_cluster) = (plain.split_once(")\nENGINE"), ddl.split_once(")\nENGINE"));
+        assert_eq!(
+            columns.unwrap().0.split_once('(').unwrap().1,
+            of_cluster.unwrap().0.split_once('(').unwrap().1
+        );
     }
 
     #[test]
