@@ -92,6 +92,7 @@ fn install_servers() -> Result<()> {
 
 fn build() -> Result<Build> {
     let mut cargo = workspace::cargo(&["test", "--workspace", "--no-run"]);
+    cargo.args(["--features", "data-bridge/fail-points"]);
     cargo.arg("--message-format=json-render-diagnostics");
     // The compiler's progress and errors go straight to the reader.
     let output = cargo

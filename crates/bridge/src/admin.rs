@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -77,13 +78,15 @@ async fn metrics(State(pages): State<Pages>) -> Response {
 }
 
 async fn health(State(pages): State<Pages>) -> Response {
-    match pages.board.stuck_for() {
-        None => "ok\n".into_response(),
-        Some(time) => {
-            let text = format!("the pipeline has not turned for {} s\n", time.as_secs());
-            (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
-        }
+    let stuck = pages.board.pulses().stuck();
+    if stuck.is_empty() {
+        return "ok\n".into_response();
     }
+    let line = |(name, time): &(&str, Duration)| {
+        format!("{name} has not turned for {} s\n", time.as_secs())
+    };
+    let text: String = stuck.iter().map(line).collect();
+    (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 
 async fn readiness(State(pages): State<Pages>) -> Response {

@@ -180,6 +180,8 @@ fn limits(config: &Config, dead_letters: data_bridge_core::units::TableId) -> Li
         batch_rows: config.batch.max_rows.get(),
         batch_bytes: config.batch.max_bytes.get(),
         batch_age: config.batch.max_age,
+        inserts_per_second: config.batch.inserts_per_second.get(),
+        longest_stretch: config.batch.longest_stretch,
         buffer_rows: config.backpressure.max_rows.get(),
         buffer_bytes: bytes - kafka - nats,
         pause_at: config.backpressure.pause_at,

@@ -39,6 +39,7 @@ use crate::source::kafka::{Event, KafkaSource, SourceError};
 use crate::source::nats::{self, NatsSource, Replies};
 use crate::telemetry::board::Board;
 use crate::telemetry::metrics::{Metrics, OfFirst};
+use crate::telemetry::pulse::freeze_thread;
 
 /// Most records asked for at once. Large enough that a chunk's bookkeeping costs nothing per record,
 /// small enough that decoding one fetch takes a few milliseconds.
@@ -136,6 +137,8 @@ pub struct Pipeline {
     /// Rows that are to be buried, once the outputs at hand are done.
     burials: VecDeque<Burial>,
     backlog_looked_at: Option<Instant>,
+    /// Partitions read, of how many.
+    share: (u32, u32),
     /// Since when nothing is taken although the source was not told to pause.
     held_since: Option<Instant>,
     revoke: Duration,
@@ -180,7 +183,8 @@ impl Pipeline {
             }
         });
         let gate = Gate::closed_for(&tables_in_use(config, &catalog));
-        runtime.spawn(gate.clone().watch(clickhouse.clone(), Arc::clone(&catalog), {
+        let looks = board.pulses().watch("the look at tables", gate::longest_turn(config));
+        runtime.spawn(gate.clone().watch(clickhouse.clone(), Arc::clone(&catalog), looks, {
             let waker = waker.clone();
             move || waker.wake()
         }));
@@ -213,6 +217,7 @@ impl Pipeline {
             tally: Tally::default(),
             burials: VecDeque::new(),
             backlog_looked_at: None,
+            share: (0, 0),
             held_since: None,
             revoke: config.kafka.revoke,
             grace: config.shutdown.grace,
@@ -228,7 +233,10 @@ impl Pipeline {
     #[must_use]
     pub fn run(mut self, stop: &StopSign) -> Ended {
         let mut events = Vec::new();
+        let pulse = self.report.pulses().watch("the pipeline", LONGEST_WAIT);
         loop {
+            pulse.turn();
+            freeze_thread("pipeline");
             if stop.is_raised() && !self.stopping && self.nats_is_quiet() {
                 self.begin_stop(stop);
             }
@@ -417,6 +425,12 @@ impl Pipeline {
             let nats = self.nats.as_ref().map_or(0, NatsSource::waiting);
             let records = kafka.saturating_add(nats);
             self.tell(Input::Backlog { records });
+            // Without Kafka nobody knows how many others there are.
+            let share = self.kafka.as_ref().map_or((0, 0), KafkaSource::share);
+            if share != self.share {
+                self.share = share;
+                self.tell(Input::Share { mine: share.0, all: share.1 });
+            }
         }
     }
 

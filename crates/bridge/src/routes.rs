@@ -77,7 +77,6 @@ pub fn catalog(
                 }
                 status.reasons = vec![error.to_string()];
                 board.publish(status);
-                board.turn();
                 // Within the runtime: a timer cannot be made outside of one.
                 runtime.block_on(async { tokio::time::sleep(ASK_AGAIN).await });
             }
@@ -94,8 +93,12 @@ pub async fn reshaped(
     catalog: &Catalog,
     board: &Board,
 ) -> String {
+    // Two questions for each table, each within the time of an insert.
+    let longest = config.clickhouse.insert_timeout * 2 + LOOK_AGAIN;
+    let pulse = board.pulses().watch("the look at tables of own routes", longest);
     loop {
         for route in &config.routes {
+            pulse.turn();
             let known = catalog.route_id(&route.name).map(|id| catalog.route(id));
             let is_known = |known: &Route, table: &Table, fresh: &Route| {
                 known == fresh && catalog.table(known.table) == table
@@ -116,6 +119,7 @@ pub async fn reshaped(
                 Ok(None) | Err(_) => board.hold(&route.name, None),
             }
         }
+        pulse.turn();
         tokio::time::sleep(LOOK_AGAIN).await;
     }
 }

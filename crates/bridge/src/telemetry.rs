@@ -4,3 +4,4 @@ pub mod board;
 pub mod certificates;
 pub mod log;
 pub mod metrics;
+pub mod pulse;

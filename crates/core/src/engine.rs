@@ -14,6 +14,7 @@ mod hold;
 mod insert;
 mod isolate;
 mod limits;
+mod pace;
 mod shelf;
 mod snapshot;
 
@@ -28,6 +29,7 @@ use close::{Closing, Pacing, Phase};
 pub use event::{Input, Output, Part, Return};
 use hold::Vigil;
 pub use limits::{Limits, MAX_BATCH_ROWS};
+use pace::{Pace, STRAINED_AGE};
 use shelf::{Open, Stack, TableState};
 pub use snapshot::{FloodedTable, PausedTable, Snapshot};
 
@@ -52,6 +54,7 @@ pub struct Engine {
     /// Lanes that were told to pause.
     paused: BTreeSet<LaneId>,
     pacing: Pacing,
+    pace: Pace,
     vigil: Vigil,
     closings: Vec<Closing>,
     phase: Phase,
@@ -67,6 +70,7 @@ impl Engine {
     pub fn new(limits: Limits, seed: u64) -> Self {
         Self {
             budget: Budget::new(&limits),
+            pace: Pace::new(limits.inserts_per_second.into()),
             limits,
             now: Moment::default(),
             chance: Chance::new(seed),
@@ -184,6 +188,7 @@ impl Engine {
             Input::Accept { table } => self.accept(table, outputs),
             Input::Mended { table } => self.mended(table),
             Input::Backlog { records } => self.backlog = records,
+            Input::Share { mine, all } => self.share(mine, all),
             Input::Tick => {}
         }
         self.expire(outputs);
@@ -239,6 +244,7 @@ impl Engine {
             } else {
                 self.limits.old_partition_age
             };
+            let age = if table.strain.is_on(self.now) { age.max(STRAINED_AGE) } else { age };
             Open { rows: 0, bytes: 0, claims: Vec::new(), due: self.now.after(age), urgent: false }
         });
         open.rows += rows;

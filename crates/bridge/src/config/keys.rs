@@ -149,7 +149,8 @@ pub(super) const KEYS: &[Key] = &[
         "bytes of an insert at most; not above `backpressure.max_bytes`"),
     key("batch.max_age_ms", Millis { min: 1, max: 600_000 }, Is("30"), "how long a row waits for others at most"),
     key("batch.inserts_per_second", Whole { min: 1, max: 100_000 }, Is("60"),
-        "inserts per second and ClickHouse server, over all tables and instances"),
+        "inserts per second and ClickHouse server, over all tables and instances: blocks that are not full wait for their turn, \
+         below 60 for up to 5 s, from 60 on for `batch.max_age_ms` more at most"),
 
     key("backpressure.max_rows", Whole { min: 1, max: MOST }, Is("1000000"), "rows fetched and not yet durable, at most"),
     key("backpressure.max_bytes", Size { min: 4 << 20 }, Is("256MiB"),

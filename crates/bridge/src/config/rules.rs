@@ -16,6 +16,10 @@ const REBALANCE: Duration = Duration::from_secs(2);
 /// Brokers refuse shorter sessions unless `group.min.session.timeout.ms` says otherwise.
 const BROKERS_SHORTEST_SESSION: Duration = Duration::from_secs(6);
 
+/// Grace and time-out of an insert by default: the grace is what supervisors leave before they kill,
+/// and an insert that takes longer is made again by the next owner.
+const DEFAULT_GRACE: (Duration, Duration) = (Duration::from_secs(25), Duration::from_secs(30));
+
 /// Checks what one group alone cannot know.
 pub(super) fn check(config: &Config, values: &mut Values) {
     if !config.kafka.enabled && !config.nats.enabled {
@@ -25,6 +29,7 @@ pub(super) fn check(config: &Config, values: &mut Values) {
             "let kafka.enabled or nats.enabled be true",
         );
     }
+    check_times(config, values);
     if config.kafka.enabled {
         check_kafka(config, values);
     }
@@ -32,6 +37,38 @@ pub(super) fn check(config: &Config, values: &mut Values) {
         check_nats(config, values);
     }
     config.clickhouse.tls.check(values, "clickhouse.tls.cert_file", "clickhouse.tls.key_file");
+}
+
+/// Times of groups that know nothing of each other.
+fn check_times(config: &Config, values: &mut Values) {
+    let (linger, poll) = ("batch.max_age_ms", "kafka.max_poll_interval_ms");
+    let longest = config.kafka.max_poll_interval;
+    if config.kafka.enabled && config.batch.max_age > longest && values.are_sound(&[linger, poll]) {
+        values.refuse(
+            if values.is_set(linger) { linger } else { poll },
+            format!(
+                "rows wait up to {} ms, longer than a member may be silent, {} ms (rule: linger within \
+                 poll interval)",
+                config.batch.max_age.as_millis(),
+                longest.as_millis()
+            ),
+            format!("let {linger} be below {poll}"),
+        );
+    }
+    let (grace, insert) = ("shutdown.grace_ms", "clickhouse.insert_timeout_ms");
+    let times = (config.shutdown.grace, config.clickhouse.insert_timeout);
+    if times.0 < times.1 && times != DEFAULT_GRACE && values.are_sound(&[grace, insert]) {
+        values.refuse(
+            if values.is_set(grace) { grace } else { insert },
+            format!(
+                "a stop waits for {} ms, less than the {} ms that an insert may take (rule: grace covers an \
+                 insert)",
+                times.0.as_millis(),
+                times.1.as_millis()
+            ),
+            format!("let {grace} be at least {insert}"),
+        );
+    }
 }
 
 fn check_kafka(config: &Config, values: &mut Values) {

@@ -307,3 +307,11 @@ fn the_complete_file_says_what_no_file_says() {
     config.kafka.topics.clone_from(&default.kafka.topics);
     assert_eq!(format!("{config:#?}"), format!("{default:#?}"));
 }
+
+#[test]
+fn a_budget_of_inserts_below_the_default_is_kept_and_others_yield_to_latency() {
+    let stretch = |text| load(text).unwrap().config.batch.longest_stretch;
+    assert_eq!(stretch("batch: { inserts_per_second: 59 }"), Duration::from_secs(5));
+    assert_eq!(stretch("batch: { inserts_per_second: 60 }"), Duration::from_millis(30));
+    assert_eq!(stretch("batch: { max_age_ms: 10 }"), Duration::from_millis(10));
+}

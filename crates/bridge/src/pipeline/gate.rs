@@ -11,11 +11,23 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+use crate::config::Config;
 use crate::sink::clickhouse::ClickHouse;
 use crate::sink::tables::{Found, look_at};
+use crate::telemetry::pulse::{Pulse, freeze_task};
 
 /// Time between two looks at tables that are not well.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Time between two signs of life while there is nothing to look at.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+/// Questions that a look at a table asks one after the other, each within the time of an insert.
+const QUESTIONS: u32 = 2;
+
+/// Longest time between two turns of [`Gate::watch`] while all of ours is well.
+pub(super) fn longest_turn(config: &Config) -> Duration {
+    SIGN_OF_LIFE + config.clickhouse.insert_timeout * QUESTIONS
+}
 
 /// What is said of a table before the first look.
 pub(super) const NOT_LOOKED_AT: &str = "not looked at yet";
@@ -104,12 +116,16 @@ impl Gate {
         self,
         clickhouse: ClickHouse,
         catalog: Arc<Catalog>,
+        pulse: Pulse,
         changed: impl Fn() + Send,
     ) {
         loop {
+            pulse.turn();
+            freeze_task("tables").await;
             let due = self.due();
             if due.is_empty() {
-                self.asked.notified().await;
+                // Nobody may ask for long: a sign of life all the same.
+                drop(tokio::time::timeout(SIGN_OF_LIFE, self.asked.notified()).await);
                 continue;
             }
             // All at once: an instance that takes over begins as soon as the slowest answer is

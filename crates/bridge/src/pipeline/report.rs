@@ -31,9 +31,12 @@ use crate::source::nats::NatsSource;
 use crate::telemetry::board::{Board, FloodStatus, PartitionStatus, Status};
 use crate::telemetry::log::lines_left_out;
 use crate::telemetry::metrics::{Metrics, OfPartition, OfReason, OfSource, OfTable};
+use crate::telemetry::pulse::{Pulse, Pulses};
 
 /// Time between two statuses on the board.
 const PUBLISH_EVERY: Duration = Duration::from_millis(250);
+/// What an insert may take beyond `clickhouse.insert_timeout_ms`: the connection, sorting, encoding.
+const INSERT_MARGIN: Duration = Duration::from_secs(5);
 /// Time between two heartbeat lines.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(30);
 const KAFKA: OfSource = OfSource { source: "kafka" };
@@ -52,6 +55,10 @@ pub(super) struct Report {
     catalog: Arc<Catalog>,
     clickhouse: ClickHouse,
     stall: Duration,
+    /// How long an insert may take: one that is under way for longer is not coming back.
+    insert_timeout: Duration,
+    /// Turns for as long as no insert is overdue.
+    inserts: Pulse,
     status: Status,
     /// Broker time of the oldest record on each shelf, and in each batch, in ms.
     oldest_on: BTreeMap<Shelf, i64>,
@@ -90,11 +97,13 @@ impl Report {
         metrics.budget_bytes.set(signed(config.backpressure.max_bytes.get()));
         Self {
             status: board.status(),
+            inserts: board.pulses().watch("an insert", PUBLISH_EVERY),
             board,
             metrics,
             catalog,
             clickhouse,
             stall: config.readiness.stall,
+            insert_timeout: config.clickhouse.insert_timeout,
             oldest_on: BTreeMap::new(),
             oldest_in: BTreeMap::new(),
             waiting: waiting::Waiting::default(),
@@ -236,6 +245,11 @@ impl Report {
         self.metrics.flooded.get_or_create(&of).set(0);
     }
 
+    /// Our own tasks.
+    pub(super) fn pulses(&self) -> &Pulses {
+        self.board.pulses()
+    }
+
     /// Routes whose dead letters people let through since the last call.
     pub(super) fn take_accepted(&self) -> BTreeSet<String> {
         self.board.take_accepted()
@@ -264,7 +278,6 @@ impl Report {
         sources: Sources<'_>,
         closed: &BTreeMap<TableId, String>,
     ) {
-        self.board.turn();
         if self.published.elapsed() < PUBLISH_EVERY {
             return;
         }
@@ -292,6 +305,10 @@ impl Report {
         }
         self.status.floods = self.floods(now, &snapshot);
         self.status.reasons = self.reasons(source.as_ref(), closed, &snapshot.tables_paused, idle);
+        match self.overdue(now, &snapshot) {
+            Some(reason) => self.status.reasons.push(reason),
+            None => self.inserts.turn(),
+        }
         let was_ready = std::mem::replace(&mut self.status.ready, self.status.reasons.is_empty());
         match (was_ready, self.status.ready) {
             (false, true) => info!("ready"),
@@ -344,9 +361,26 @@ impl Report {
         let stalled = idle.is_none_or(|time| time > self.stall) && self.board.age() > self.stall;
         if lag > 0 && stalled {
             let time = idle.unwrap_or_else(|| self.board.age()).as_secs();
-            reasons.push(format!("no row became durable for {time} s while {lag} messages wait"));
+            let lanes = source.into_iter().flat_map(|source| &source.lanes);
+            let most = lanes.max_by_key(|lane| lane.lag);
+            let most = most.map_or_else(String::new, |lane| {
+                format!(", {} of them in {}/{}", lane.lag, lane.topic, lane.partition)
+            });
+            reasons.push(format!(
+                "no row became durable for {time} s while {lag} messages wait{most}"
+            ));
         }
         reasons
+    }
+
+    /// An insert that should have ended, one way or the other.
+    fn overdue(&self, now: Moment, snapshot: &Snapshot) -> Option<String> {
+        let (since, table) = snapshot.oldest_in_flight?;
+        let time = now.since(since);
+        (time > self.insert_timeout + INSERT_MARGIN).then(|| {
+            let name = &self.catalog.table(table).name;
+            format!("an insert into table {name} has not ended for {} s", time.as_secs())
+        })
     }
 
     fn floods(&self, now: Moment, snapshot: &Snapshot) -> Vec<FloodStatus> {

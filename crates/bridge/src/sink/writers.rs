@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 
 use super::clickhouse::ClickHouse;
 use crate::config::Compression;
+use crate::telemetry::pulse::freeze_task;
 
 /// Encode buffers kept for reuse; more than this many inserts at once are rare.
 const BUFFERS_KEPT: usize = 2;
@@ -103,6 +104,7 @@ impl Shared {
             }
             Rows::Again(block, rows) => (block, rows),
         };
+        freeze_task("insert").await;
         let body = self.body(&block, rows.clone());
         let bytes = body.len();
         let result = self.clickhouse.insert(self.catalog.table(table), body).await;

@@ -263,6 +263,13 @@ impl KafkaSource {
         self.lanes.iter().filter(|lane| lane.is_open()).filter_map(waits).sum()
     }
 
+    /// How many partitions this member reads, and how many its topics have; 0 when nobody knows.
+    #[must_use]
+    pub fn share(&self) -> (u32, u32) {
+        let mine = u32::try_from(self.lanes.iter().count()).unwrap_or(u32::MAX);
+        (mine, self.watch.partitions)
+    }
+
     /// The source as it is now; asks no broker.
     #[must_use]
     pub fn status(&self) -> SourceStatus {

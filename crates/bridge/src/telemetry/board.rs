@@ -1,21 +1,18 @@
 //! What an instance says of itself: written by the pipeline, read by everyone else.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-/// A turn of the pipeline that is older than this means that it is stuck.
-const STUCK_AFTER: Duration = Duration::from_secs(30);
+use super::pulse::Pulses;
 
 /// The latest status of the pipeline, shared with the HTTP server and the heartbeat.
 #[derive(Debug)]
 pub struct Board {
     began: Instant,
-    /// Milliseconds from `began` to the pipeline's last turn.
-    turned_ms: AtomicU64,
+    pulses: Pulses,
     status: RwLock<Arc<Status>>,
     /// Routes whose dead letters people let through; the pipeline takes them at its next turn.
     accepted: Mutex<BTreeSet<String>>,
@@ -29,31 +26,23 @@ impl Board {
     pub fn new(status: Status) -> Self {
         Self {
             began: Instant::now(),
-            turned_ms: AtomicU64::new(0),
+            pulses: Pulses::default(),
             status: RwLock::new(Arc::new(status)),
             accepted: Mutex::default(),
             held: Mutex::default(),
         }
     }
 
-    /// Notes that the pipeline turned.
-    pub fn turn(&self) {
-        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.turned_ms.store(now, Ordering::Relaxed);
+    /// Our own tasks.
+    #[must_use]
+    pub fn pulses(&self) -> &Pulses {
+        &self.pulses
     }
 
     /// Time since the process started.
     #[must_use]
     pub fn age(&self) -> Duration {
         self.began.elapsed()
-    }
-
-    /// How long the pipeline has not turned, when that is too long.
-    #[must_use]
-    pub fn stuck_for(&self) -> Option<Duration> {
-        let turned = Duration::from_millis(self.turned_ms.load(Ordering::Relaxed));
-        let since = self.began.elapsed().saturating_sub(turned);
-        (since > STUCK_AFTER).then_some(since)
     }
 
     /// Asks the pipeline to let the dead letters of a route in flood through. False, and nothing
@@ -234,12 +223,11 @@ mod tests {
         let board = Board::new(Status::default());
         assert!(!board.status().ready);
         board.publish(Status { ready: true, ticks_saved: 3, ..Status::default() });
-        board.turn();
         let status = board.status();
         assert!(status.ready);
         assert_eq!(status.ticks_saved, 3);
         assert!(status.rss_bytes > 1 << 20, "{}", status.rss_bytes);
-        assert_eq!(board.stuck_for(), None);
+        assert_eq!(board.pulses().stuck(), []);
     }
 
     #[test]

@@ -29,8 +29,11 @@ mod fleet_upkeep;
 mod fleet_validate;
 mod flood;
 mod flow;
+#[cfg(feature = "fail-points")]
+mod frozen;
 mod holes;
 mod hub;
+mod insert_budget;
 mod kafka_commits;
 mod kafka_drain;
 mod kafka_group;

@@ -108,7 +108,8 @@ fn a_second_signal_ends_at_once_and_loses_nothing() {
 #[test]
 fn a_stop_beyond_the_grace_time_fails_and_loses_nothing() {
     let proxy = proxy_to(clickhouse().port());
-    let scenario = scenario("stop_grace", &proxy).with("shutdown", "{ grace_ms: 1500 }");
+    let mut scenario = scenario("stop_grace", &proxy).with("shutdown", "{ grace_ms: 1500 }");
+    scenario.clickhouse_more = ", insert_timeout_ms: 1500".to_owned();
     let generator = ticks(&scenario, 304, MESSAGES);
     let bridge = laden(&scenario, &proxy, Fault::BlackHole, &generator);
     let asked = Instant::now();

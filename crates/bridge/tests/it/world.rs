@@ -273,6 +273,7 @@ impl Scenario {
         let config = self.config(number, port);
         let mut command = Command::new(binary());
         command.args(["run", "--config"]).arg(&config).env("NO_COLOR", "1");
+        command.env("DATA_BRIDGE_FREEZE", self.folder.join("freezer"));
         let log = self.folder.join(format!("bridge-{number}.log"));
         let process = Process::spawn("data-bridge", command, &log, Lifetime::WithStarter)
             .expect("data-bridge starts");

@@ -94,6 +94,14 @@ pub enum Input {
         /// The table.
         table: TableId,
     },
+    /// How many of all partitions of its topics this instance reads: its share of the inserts that the
+    /// server is to get.
+    Share {
+        /// Its own.
+        mine: u32,
+        /// All; 0 when nobody knows.
+        all: u32,
+    },
     /// So many records wait at the brokers for the lanes, as far as the source knows: with a backlog
     /// batches grow, without one they stay small.
     Backlog {

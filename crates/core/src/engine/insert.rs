@@ -2,6 +2,8 @@
 
 #![expect(clippy::similar_names, reason = "shelf is our word, self is Rust's")]
 
+use std::time::Duration;
+
 use super::batch::{Batch, BlockId, Held, Progress};
 use super::budget::Usage;
 use super::flood::Outcome;
@@ -43,6 +45,11 @@ impl Engine {
             if table.in_flight >= self.limits.inserts_per_table.max(1) {
                 continue;
             }
+            // What was sent before may have taken its turn.
+            let stack = self.shelves.get(shelf);
+            if stack.and_then(|stack| self.rank(*shelf, stack)).is_none() {
+                continue;
+            }
             if !self.send_first(*shelf, outputs) {
                 // Nothing smaller goes first: a large batch would wait for ever.
                 break;
@@ -72,8 +79,9 @@ impl Engine {
             (batch.due, &batch.claims, false)
         } else {
             let open = stack.open.as_ref()?;
-            let is_large = |open: &Open| self.is_full(open) || self.has_its_part(open);
-            let ripe = open.urgent || is_large(open) || (open.due <= self.now && !self.grows(open));
+            let is_large = self.is_full(shelf, open) || self.has_its_part(open);
+            let waits = || self.ripe_at(shelf, open) > self.now || self.grows(open);
+            let ripe = open.urgent || is_large || !waits();
             if !ripe || table.paused.is_some() {
                 return None;
             }
@@ -101,15 +109,15 @@ impl Engine {
             };
         }
         let paused = self.tables.get(&shelf.table).is_some_and(|table| table.paused.is_some());
-        stack
-            .open
-            .as_ref()
-            .filter(|_| !paused)
-            .map(|open| if self.grows(open) { grown(open) } else { open.due })
+        stack.open.as_ref().filter(|_| !paused).map(|open| {
+            let ripe = self.ripe_at(shelf, open);
+            if self.grows(open) { ripe.max(grown(open)) } else { ripe }
+        })
     }
 
-    fn is_full(&self, open: &Open) -> bool {
-        open.rows >= self.limits.full_rows() || open.bytes >= self.limits.full_bytes()
+    fn is_full(&self, shelf: Shelf, open: &Open) -> bool {
+        open.rows >= self.most_rows(shelf, self.limits.full_rows())
+            || open.bytes >= self.limits.full_bytes()
     }
 
     /// Sends the first batch of a shelf; false when its encode buffer does not fit now.
@@ -132,6 +140,7 @@ impl Engine {
         let Some(batch) = self.batches.get_mut(&id) else {
             return true;
         };
+        self.pace.spend(self.now);
         batch.sent += 1;
         batch.progress = Progress::InFlight(self.now);
         self.budget.charge(shelf.table, Usage::bytes(batch.bytes));
@@ -143,10 +152,15 @@ impl Engine {
 
     /// Closes open blocks that are full and could not be sent.
     fn close_full(&mut self, outputs: &mut Vec<Output>) {
-        let full = |open: &Open| self.is_full(open) || self.has_its_part(open);
-        let full = |stack: &Stack| stack.open.as_ref().is_some_and(full);
-        let shelves: Vec<_> =
-            self.shelves.iter().filter(|(_, stack)| full(stack)).map(|(shelf, _)| *shelf).collect();
+        let full = |shelf: Shelf, open: &Open| self.is_full(shelf, open) || self.has_its_part(open);
+        let full =
+            |shelf: Shelf, stack: &Stack| stack.open.as_ref().is_some_and(|open| full(shelf, open));
+        let shelves: Vec<_> = self
+            .shelves
+            .iter()
+            .filter(|(shelf, stack)| full(**shelf, stack))
+            .map(|(shelf, _)| *shelf)
+            .collect();
         for shelf in shelves {
             self.close(shelf, true, outputs);
         }
@@ -155,6 +169,7 @@ impl Engine {
     /// Makes a batch of the open block. The first batch of the shelf, which is the new one or, when
     /// the block holds more rows than one insert may have, a part of it.
     fn close(&mut self, shelf: Shelf, named: bool, outputs: &mut Vec<Output>) -> Option<BatchId> {
+        let most = self.most_rows(shelf, MAX_BATCH_ROWS);
         let stack = self.shelves.get_mut(&shelf)?;
         let open = stack.open.take()?;
         let id = self.last_batch + 1;
@@ -178,12 +193,12 @@ impl Engine {
         };
         self.batches.insert(id, batch);
         self.blocks.insert(BlockId(id), Held { bytes: open.bytes, parts: 1 });
-        if named || open.rows > MAX_BATCH_ROWS {
+        if named || open.rows > most {
             outputs.push(Output::Seal { batch: id, shelf });
         }
         let mut large = vec![id];
         while let Some(id) = large.pop() {
-            if self.batches.get(&id).is_some_and(|batch| batch.rows > MAX_BATCH_ROWS) {
+            if self.batches.get(&id).is_some_and(|batch| batch.rows > most) {
                 large.extend(self.halve(id, Progress::Ready, outputs).into_iter().flatten());
             }
         }
@@ -192,9 +207,10 @@ impl Engine {
 
     /// An insert is durable.
     pub(super) fn durable(&mut self, id: BatchId, outputs: &mut Vec<Output>) {
-        let Some(table) = self.answered(id) else {
+        let Some((table, took)) = self.answered(id) else {
             return;
         };
+        self.tables.entry(table).or_default().strain.inserted(took);
         self.last_durable = Some(self.now);
         self.resume_table(table, outputs);
         let Some(batch) = self.take_first(id) else {
@@ -220,9 +236,10 @@ impl Engine {
 
     /// An insert failed, or nobody knows.
     pub(super) fn failed(&mut self, id: BatchId, failure: Failure, outputs: &mut Vec<Output>) {
-        let Some(table) = self.answered(id) else {
+        let Some((table, _)) = self.answered(id) else {
             return;
         };
+        self.tables.entry(table).or_default().strain.refused(failure.code(), self.now);
         let verdict = match failure.verdict() {
             // A dead letter that is refused has nowhere else to go.
             Verdict::Isolate if table == self.limits.dead_letters => Verdict::Pause,
@@ -239,6 +256,8 @@ impl Engine {
             }
             Verdict::Split => {
                 let wait = self.back_off(id);
+                let rows = self.batches.get(&id).map_or(1, |batch| batch.rows);
+                self.tables.entry(table).or_default().strain.ran_out_of_memory(rows, self.now);
                 self.halve(id, wait, outputs);
             }
             Verdict::Refresh | Verdict::Pause => {
@@ -263,18 +282,19 @@ impl Engine {
         }
     }
 
-    /// The insert of a batch ended. Its table; None for an answer nobody waits for.
-    fn answered(&mut self, id: BatchId) -> Option<TableId> {
+    /// The insert of a batch ended. Its table, and how long it took; None for an answer nobody waits
+    /// for.
+    fn answered(&mut self, id: BatchId) -> Option<(TableId, Duration)> {
         let batch = self.batches.get_mut(&id)?;
-        if !matches!(batch.progress, Progress::InFlight(_)) {
+        let Progress::InFlight(since) = batch.progress else {
             return None;
-        }
+        };
         batch.progress = Progress::Ready;
         let table = batch.shelf.table;
         self.budget.release(table, Usage::bytes(batch.bytes));
         self.in_flight -= 1;
         self.tables.entry(table).or_default().in_flight -= 1;
-        Some(table)
+        Some((table, self.now.since(since)))
     }
 
     /// Takes a batch out of its shelf, of which it is the first, and out of the books.

@@ -24,6 +24,12 @@ pub struct Limits {
     /// Inserts under way per table; one per shelf in any case. From 3 on, the newest two partitions
     /// cannot keep older ones from being written.
     pub inserts_per_table: usize,
+    /// Inserts per second that the server is to get from all instances together; see
+    /// [`Input::Share`](super::Input::Share).
+    pub inserts_per_second: u32,
+    /// How long a block of the newest two partitions, due and not full, waits for its turn at most. The
+    /// budget of inserts is exceeded rather than this.
+    pub longest_stretch: Duration,
     /// Rows that may be held and not durable.
     pub buffer_rows: u64,
     /// Bytes that may be held: payloads, blocks, encode buffers.
@@ -61,6 +67,8 @@ impl Default for Limits {
             batch_age: Duration::from_millis(30),
             old_partition_age: Duration::from_secs(1),
             inserts_per_table: 4,
+            inserts_per_second: 60,
+            longest_stretch: Duration::from_millis(30),
             buffer_rows: 1_000_000,
             buffer_bytes: 256 << 20,
             pause_at: 0.8,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::flood::Flood;
+use super::pace::Strain;
 use crate::settle::Claim;
 use crate::units::{BatchId, Moment, Partition};
 use crate::verdict::Failure;
@@ -39,6 +40,8 @@ pub(super) struct TableState {
     pub(super) paused: Option<(Moment, Failure)>,
     /// Letters among the messages of its routes.
     pub(super) flood: Flood,
+    /// What its inserts told of the server.
+    pub(super) strain: Strain,
     /// The server once named a row as bad that it then took: its hints count no more.
     pub(super) misled: bool,
     /// When each partition last got rows.

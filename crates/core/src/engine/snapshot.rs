@@ -34,8 +34,8 @@ pub struct Snapshot {
     pub batches_waiting: usize,
     /// Inserts that are under way.
     pub batches_in_flight: usize,
-    /// When the oldest of them was sent.
-    pub oldest_in_flight: Option<Moment>,
+    /// When the oldest of them was sent, and to which table.
+    pub oldest_in_flight: Option<(Moment, TableId)>,
     /// Chunks of which rows are not durable.
     pub open_chunks: usize,
     /// When the oldest of them was decoded, or opened when it is not decoded yet.
@@ -82,7 +82,7 @@ impl Engine {
             self.batches.values().filter(|batch| wanted(batch.progress)).count()
         };
         let in_flight = self.batches.values().filter_map(|batch| match batch.progress {
-            Progress::InFlight(since) => Some(since),
+            Progress::InFlight(since) => Some((since, batch.shelf.table)),
             Progress::Ready | Progress::Waiting(_) | Progress::Burying => None,
         });
         let tables_paused = self.tables.iter().filter_map(|(table, state)| {

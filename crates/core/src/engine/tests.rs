@@ -8,6 +8,7 @@ mod failures;
 mod floods;
 mod growing;
 mod isolation;
+mod pace;
 mod streams;
 
 use std::time::Duration;

@@ -223,3 +223,37 @@ fn no_problem_repeats_a_secret() {
         assert!(!repeats, "{text}: {shown}");
     }
 }
+
+#[test]
+fn times_and_sizes_that_contradict_each_other_are_refused_by_the_name_of_their_rule() {
+    for (text, key, words) in [
+        (
+            "{ batch: { max_age_ms: 400000 } }",
+            "batch.max_age_ms",
+            "rule: linger within poll interval",
+        ),
+        (
+            "{ batch: { max_age_ms: 20000 }, kafka: { max_poll_interval_ms: 10000 } }",
+            "batch.max_age_ms",
+            "rule: linger within poll interval",
+        ),
+        ("{ shutdown: { grace_ms: 1500 } }", "shutdown.grace_ms", "rule: grace covers an insert"),
+        (
+            "{ clickhouse: { insert_timeout_ms: 60000 } }",
+            "clickhouse.insert_timeout_ms",
+            "rule: grace covers an insert",
+        ),
+        ("{ batch: { max_rows: 1048450 } }", "batch.max_rows", "out of range"),
+    ] {
+        let found = load(text).unwrap_err().problems;
+        let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+        let named = |said: &&String| said.contains(key) && said.contains(words);
+        assert!(found.iter().any(|said| named(&said)), "{text}: {found:?}");
+    }
+    for sound in [
+        "{ kafka: { enabled: false }, nats: { ack_wait_ms: 600000 }, batch: { max_age_ms: 400000 } }",
+        "{ shutdown: { grace_ms: 1500 }, clickhouse: { insert_timeout_ms: 1500 } }",
+    ] {
+        assert!(load(sound).is_ok(), "{sound}");
+    }
+}

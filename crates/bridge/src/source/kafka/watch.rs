@@ -22,6 +22,8 @@ pub(super) struct Watch {
     pub(super) connected: bool,
     pub(super) error: Option<String>,
     pub(super) missing: Vec<String>,
+    /// Partitions of all topics together; 0 when nobody knows yet.
+    pub(super) partitions: u32,
 }
 
 impl std::fmt::Debug for Watch {
@@ -57,6 +59,9 @@ impl Watch {
                 Ok(facts) => {
                     self.answered();
                     self.missing.clear();
+                    let counts =
+                        facts.iter().map(|topic| u32::try_from(topic.partitions).unwrap_or(0));
+                    self.partitions = counts.sum();
                     for topic in facts {
                         match topic.error {
                             Some(trouble) if trouble.code == Code::UnknownTopicOrPartition => {

@@ -127,3 +127,44 @@ fn a_table_that_was_mended_is_tried_at_once_and_others_keep_to_their_back_off() 
     let said = scene.durable(batch);
     assert!(said.contains(&Output::TableResumed { table: TICKS }));
 }
+
+#[test]
+fn ten_minutes_of_too_many_parts_cost_few_attempts_of_the_same_batches_and_no_row() {
+    let mut scene = Scene::usual();
+    let mut attempts = BTreeMap::<BatchId, u32>::new();
+    let (mut next, mut asked) = (0, 0);
+    let mut said = Vec::new();
+    let mut fetched = 0;
+    while scene.now < Moment(Duration::from_mins(10)) {
+        for batch in sent(&std::mem::take(&mut said)) {
+            *attempts.entry(batch).or_default() += 1;
+            asked += 1;
+            said.extend(scene.fail(batch, 252));
+        }
+        // As long as the engine takes them.
+        if scene.engine.rows_left() > 1_000 && next < 50 {
+            next += 1;
+            fetched += 1_000;
+            said.extend(scene.fetch(LANE, fetched, &[(JANUARY, 500), (FEBRUARY, 500)]));
+        }
+        said.extend(scene.wait(1_000));
+        assert!(
+            !said
+                .iter()
+                .any(|output| matches!(output, Output::Bury { .. } | Output::TablePaused { .. }))
+        );
+    }
+    assert_eq!(attempts.len(), 2, "one batch of each partition, and always the same: {attempts:?}");
+    assert!((20..200).contains(&asked), "{asked} attempts");
+    // The server has recovered.
+    let mut durable = 0;
+    for _ in 0..1_000 {
+        for batch in sent(&std::mem::take(&mut said)) {
+            durable += scene.engine.batches[&batch].rows;
+            said.extend(scene.durable(batch));
+        }
+        said.extend(scene.wait(1_000));
+    }
+    assert_eq!(u64::from(durable), fetched, "drained");
+    assert_eq!(scene.engine.snapshot().open_chunks, 0);
+}

@@ -90,7 +90,7 @@ pub(super) struct Root {
     pub(super) parts: usize,
     /// Inserts that said something about the rows.
     pub(super) inserts: usize,
-    /// Split for another reason than a bad row.
+    /// Split for another reason than a bad row, before or after it was sent.
     pub(super) split_for_memory: bool,
 }
 
@@ -206,7 +206,7 @@ impl Instance {
         let right = batch.rows.split_off(at);
         if let Some(root) = self.roots.get_mut(&batch.root) {
             root.parts += 1;
-            root.split_for_memory |= self.failing.contains(&id);
+            root.split_for_memory |= self.failing.contains(&id) || batch.sent == 0;
         }
         let failing = self.failing.remove(&id);
         for (half, rows) in halves.into_iter().zip([batch.rows, right]) {

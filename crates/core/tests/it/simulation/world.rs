@@ -119,6 +119,8 @@ impl World {
             batch_age: Duration::from_millis(rng.u64(1..100)),
             old_partition_age: Duration::from_millis(rng.u64(100..1_500)),
             inserts_per_table: rng.usize(1..5),
+            inserts_per_second: *rng.choice(&[1, 20, 1_000]).unwrap_or(&20),
+            longest_stretch: Duration::from_millis(rng.u64(0..2_000)),
             buffer_rows: *rng.choice(&[50, 500, 2_000, 20_000]).unwrap_or(&50),
             buffer_bytes,
             pause_at: 0.8,
