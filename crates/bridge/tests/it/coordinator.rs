@@ -1,20 +1,20 @@
 //! The broker, which is the group's coordinator too, killed under load: commits fail, and the
 //! newest positions are committed in the end.
 
-use std::thread;
 use std::time::Duration;
 
-use data_bridge_lab::kafka::{Offsets, Pace, Producer};
+use data_bridge_lab::kafka::Offsets;
 use data_bridge_lab::model::Expected;
 use data_bridge_lab::plan::Kind;
 use data_bridge_stack::port;
 
-use crate::flow::{ticks, wait_shares};
+use crate::flow::{ticks, under_load_of, wait_shares};
 use crate::kafka_stage::start_broker;
 use crate::world::{PATIENCE, Scenario, clickhouse, pause, until};
 
-const MESSAGES: u64 = 20_000;
-const RATE: f64 = 1_500.0;
+/// More than are produced while the broker comes and goes.
+const MESSAGES: u64 = 50_000;
+const RATE: u32 = 400;
 const KILLS: u64 = 3;
 
 #[test]
@@ -31,18 +31,12 @@ fn a_coordinator_killed_under_load_costs_no_row_and_no_commit() {
         of(&first).unwrap_or_default() + of(&second).unwrap_or_default()
     };
     let bootstrap = broker.bootstrap();
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let producer = Producer::connect(&bootstrap).expect("a producer can be made");
-            let pace = Pace::PerSecond(RATE);
-            let produced = producer.produce(&generator, 0..MESSAGES, pace, |_| {});
-            produced.expect("the broker takes the messages in the end");
-        });
+    under_load_of(&bootstrap, &generator, RATE, || {
         let mut chance = fastrand::Rng::with_seed(generator.plan().seed);
         for _ in 0..KILLS {
             let before = saved();
             until(PATIENCE, "rows to flow", || match saved() {
-                now if now > before + 500 => Ok(()),
+                now if now > before + 100 => Ok(()),
                 now => Err(format!("{now} rows\n{}\n{}", first.tail(), second.tail())),
             });
             pause(Duration::from_millis(chance.u64(0..500)));

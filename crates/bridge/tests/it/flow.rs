@@ -46,12 +46,22 @@ pub(crate) fn finish(scenario: &Scenario, bridges: &[Instance], expected: &Expec
 /// Produces the messages at this rate for as long as `work` takes, then what is left of them at
 /// once. So there are rows to wait for, however long a loaded machine takes.
 pub(crate) fn under_load<T>(generator: &Generator, per_second: u32, work: impl FnOnce() -> T) -> T {
+    under_load_of(&kafka().bootstrap(), generator, per_second, work)
+}
+
+/// The same at any broker.
+pub(crate) fn under_load_of<T>(
+    brokers: &str,
+    generator: &Generator,
+    per_second: u32,
+    work: impl FnOnce() -> T,
+) -> T {
     let done = AtomicBool::new(false);
     let piece = u64::from(per_second / 5);
     let messages = generator.plan().messages;
     thread::scope(|scope| {
         scope.spawn(|| {
-            let producer = Producer::connect(&kafka().bootstrap()).expect("a producer can be made");
+            let producer = Producer::connect(brokers).expect("a producer can be made");
             let mut sent = 0;
             while sent < messages {
                 let (end, pace) = if done.load(Ordering::Relaxed) {

@@ -23,7 +23,7 @@ use crate::world::{
 
 /// A running `data-bridge hub`.
 pub(crate) struct Hub {
-    process: Process,
+    pub(crate) process: Process,
     pub(crate) port: u16,
 }
 

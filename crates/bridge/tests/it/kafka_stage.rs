@@ -14,6 +14,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::world::until;
+
 /// Longest wait for anything that normally takes milliseconds to a few seconds.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -182,14 +184,27 @@ pub(crate) fn committed(group: &str, topic: &str, partition: i32) -> Option<(i64
 
 /// Commits as another program would, or as this one in another life.
 pub(crate) fn commit_as_another(group: &str, topic: &str, offset: i64, metadata: &str) {
-    let mut config = client();
+    commit_as_another_at(&broker().bootstrap(), group, (topic, 0), offset, metadata);
+}
+
+/// The same at any broker, for any partition.
+pub(crate) fn commit_as_another_at(
+    brokers: &str,
+    group: &str,
+    (topic, partition): (&str, i32),
+    offset: i64,
+    metadata: &str,
+) {
+    let mut config = client_of(brokers);
     config.set("group.id", group);
     let consumer: BaseConsumer = config.create().expect("the client's settings are sound");
     let mut list = TopicPartitionList::new();
-    let mut entry = list.add_partition(topic, 0);
+    let mut entry = list.add_partition(topic, partition);
     entry.set_offset(Offset::Offset(offset)).expect("a valid offset");
     entry.set_metadata(metadata);
-    consumer
-        .commit(&list, rdkafka::consumer::CommitMode::Sync)
-        .expect("nobody else is in the group");
+    // A broker that has just started is still reading who has committed what.
+    until(PATIENCE, "the commit to be taken", || {
+        let committed = consumer.commit(&list, rdkafka::consumer::CommitMode::Sync);
+        committed.map_err(|error| error.to_string())
+    });
 }

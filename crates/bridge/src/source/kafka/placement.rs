@@ -354,6 +354,8 @@ fn must_commit(ask: &Ask, start: &Start) -> bool {
 fn tell(partition: &TopicPartition, start: &Start, end: u64) {
     let (offset, reason) = (start.offset, start.reason);
     match (&start.lost, reason) {
+        (Some(lost), Reason::Truncated) => tracing::error!(%partition, end = lost.start,
+            committed = lost.end, offset, %reason, "read again from the oldest record"),
         (Some(lost), _) => tracing::error!(%partition, lost_from = lost.start, lost_to = lost.end,
             offset, %reason, "records were deleted before they were read"),
         (None, Reason::MadeAnew | Reason::CameLater | Reason::AddedLater | Reason::CommitsGone) => {
