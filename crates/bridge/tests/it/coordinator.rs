@@ -56,3 +56,23 @@ fn a_coordinator_killed_under_load_costs_no_row_and_no_commit() {
     first.end();
     second.end();
 }
+
+/// Newer answers, with the addresses of leaders, are what librdkafka 2.12 cannot read safely when a
+/// broker comes back; see `source::kafka::client::fetch_version`.
+#[test]
+fn records_are_fetched_in_a_version_whose_answers_name_no_addresses() {
+    let scenario = Scenario::new("fetch_version", &clickhouse().url())
+        .with("kafka", "properties: { debug: \"protocol\" }")
+        .with("log", "{ level: debug }");
+    scenario.init();
+    let bridge = scenario.start(1);
+    bridge.wait_ready();
+    let sent = until(PATIENCE, "a fetch", || {
+        let log = std::fs::read_to_string(bridge.process.log()).expect("the log is there");
+        let asked = log.lines().filter_map(|line| line.split_once("Sent FetchRequest (v"));
+        let versions = asked.filter_map(|(_, rest)| rest.split_once(',')?.0.parse::<u32>().ok());
+        versions.max().ok_or_else(|| bridge.tail())
+    });
+    assert_eq!(sent, 15, "a broker of Kafka 4 takes newer ones too");
+    bridge.end();
+}

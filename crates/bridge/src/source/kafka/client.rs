@@ -6,6 +6,7 @@
 mod admin;
 mod callbacks;
 mod configs;
+mod fetch_version;
 mod group;
 mod messages;
 mod offsets;
@@ -82,6 +83,7 @@ impl fmt::Debug for Client {
 impl Client {
     /// A group member. `waker` is told when the consumer queue has something.
     pub(super) fn consumer(properties: &[(String, String)], waker: Waker) -> Result<Self, Unfit> {
+        fetch_version::hold();
         let mut client = Self::new(rd::rd_kafka_type_t::RD_KAFKA_CONSUMER, properties, waker)?;
         // SAFETY: the handle is a live consumer. The queue and the callbacks live as long as it;
         // `on_queued` calls no function of librdkafka, as its contract asks.
