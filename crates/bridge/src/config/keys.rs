@@ -103,6 +103,8 @@ pub(super) const KEYS: &[Key] = &[
 
     key("nats.enabled", Switch, Is("true"), "whether this instance reads from NATS"),
     key("nats.cluster_urls", Urls(NATS), Is("nats://localhost:4222"), "servers, with automatic fail-over"),
+    key("nats.discover_servers", Switch, Is("true"),
+        "whether servers that the cluster tells of are used too; `false` where they cannot be reached from here"),
     key("nats.mode", Choice(&["jetstream", "core"]), Is("jetstream"),
         "with a stream (nothing lost) or without (at most once)"),
     key("nats.stream", StreamName, Is("MARKET"), "JetStream stream"),

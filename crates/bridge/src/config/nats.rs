@@ -20,6 +20,8 @@ pub struct Nats {
     pub enabled: bool,
     /// Servers, `nats://host:port` or `tls://host:port`.
     pub cluster_urls: Vec<String>,
+    /// Whether servers that the cluster tells of are used too.
+    pub discover_servers: bool,
     /// With or without replay.
     pub mode: NatsMode,
     /// The JetStream stream.
@@ -131,6 +133,7 @@ impl Nats {
         Self {
             enabled: values.switch("nats.enabled"),
             cluster_urls: values.list("nats.cluster_urls", |text| kind::url(text, keys::NATS)),
+            discover_servers: values.switch("nats.discover_servers"),
             mode: values.choice("nats.mode", [NatsMode::JetStream, NatsMode::Core]),
             stream: values.text("nats.stream"),
             consumer: values.text("nats.consumer"),

@@ -267,7 +267,7 @@ fn a_window_that_makes_no_sense_is_refused_before_any_server_is_asked() {
         (&["--to", "offset:-1"], "offset:104200"),
         (&["--to", "seq:-7"], "seq:104200"),
         (&["--topic", "t", "--to", "seq:7"], "a sequence counts in the stream"),
-        (&["--from", "seq:7", "--to", "offset:9"], "a sequence counts in the stream"),
+        (&["--from", "seq:7", "--to", "offset:9"], "no topic is named"),
         (&["--from", "offset:7"], "--topic"),
         (&["--partition", "1"], "--topic"),
         (&["--topic", "t", "--partition=-1"], "--partition"),

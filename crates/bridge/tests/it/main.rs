@@ -58,6 +58,7 @@ mod migrate;
 mod nats_again;
 mod nats_drain;
 mod nats_faults;
+mod nats_secure;
 mod nats_servers;
 mod nats_stage;
 mod nats_ways;

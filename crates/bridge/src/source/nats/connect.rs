@@ -225,6 +225,9 @@ async fn options(config: &config::Nats, name: &str) -> Result<ConnectOptions, Na
         // Subjects that we publish to are replies of the server, or made of checked names.
         .skip_subject_validation(true)
         .reconnect_delay_callback(wait);
+    if !config.discover_servers {
+        options = options.ignore_discovered_servers();
+    }
     if !user.is_empty() {
         options = options.user_and_password(user.clone(), password.expose().to_owned());
     }
