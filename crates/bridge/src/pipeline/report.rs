@@ -146,9 +146,12 @@ impl Report {
         for (reason, count) in &tally.dead {
             self.dead_letters(&lane.route, *reason).inc_by(u64::from(*count));
         }
-        let oldest = arena.get(0).map_or(-1, |record| record.time_ms);
-        for part in &tally.parts {
-            self.oldest_on.entry(part.shelf).or_insert(oldest);
+        // Chunks of several lanes gather on a shelf, and the oldest need not come first.
+        if let Some(oldest) = arena.get(0).map(|record| record.time_ms).filter(|time| *time >= 0) {
+            for part in &tally.parts {
+                let known = self.oldest_on.entry(part.shelf).or_insert(oldest);
+                *known = (*known).min(oldest);
+            }
         }
     }
 
@@ -181,7 +184,7 @@ impl Report {
         self.metrics.insert_seconds.get_or_create(&of).observe(elapsed.as_secs_f64());
         #[expect(clippy::cast_precision_loss, reason = "a batch has at most a million rows")]
         self.metrics.batch_rows.get_or_create(&of).observe(rows as f64);
-        if let Some(oldest) = self.oldest_in.remove(&batch).filter(|oldest| *oldest >= 0) {
+        if let Some(oldest) = self.oldest_in.remove(&batch) {
             let age = u64::try_from(now_ms - oldest).unwrap_or(0);
             self.latency.note(Instant::now(), age);
             self.metrics.durable_seconds.observe(Duration::from_millis(age).as_secs_f64());
