@@ -248,6 +248,9 @@ fn every_series_agrees_with_what_was_sent_and_what_was_written() {
     }
     until(PATIENCE, "every row", || match ledger.rows_in_all() {
         rows if rows == 2 * MESSAGES => Ok(()),
+        rows if rows > 2 * MESSAGES => {
+            panic!("{rows} of {}:\n{}", 2 * MESSAGES, bridge.get("/metrics").unwrap_or_default())
+        }
         rows => Err(format!("{rows} of {}", 2 * MESSAGES)),
     });
     let mut sheet = Sheet::of(&bridge);

@@ -26,17 +26,25 @@ struct Seen {
     deliveries: u64,
 }
 
+/// What a look found.
+struct Found {
+    /// The highest sequence that had been delivered here before the server was asked. Read later,
+    /// it could be beyond the answer, which would then seem to be of another stream.
+    brought: u64,
+    stream: StreamInfo,
+    consumer: ConsumerInfo,
+}
+
 /// Looks again and again, until its task is ended.
 pub(super) async fn run(client: Client, config: config::Nats, shared: Arc<Shared>) {
     let mut seen: Option<Seen> = None;
     // What was lost and is not in the consumer's metadata yet.
     let mut unnoted = Losses::default();
     loop {
-        let found = look(&client, &config).await;
-        let ready = match found {
-            Ok((stream, consumer)) => {
-                let ready = take(&config, &shared, &mut seen, &stream, &consumer, &mut unnoted);
-                note(&client, &config, &consumer, &mut unnoted).await;
+        let ready = match look(&client, &config, &shared).await {
+            Ok(found) => {
+                let ready = take(&config, &shared, &mut seen, &found, &mut unnoted);
+                note(&client, &config, &found.consumer, &mut unnoted).await;
                 ready
             }
             Err(reason) => {
@@ -57,10 +65,8 @@ pub(super) async fn run(client: Client, config: config::Nats, shared: Arc<Shared
     }
 }
 
-async fn look(
-    client: &Client,
-    config: &config::Nats,
-) -> Result<(StreamInfo, ConsumerInfo), String> {
+async fn look(client: &Client, config: &config::Nats, shared: &Shared) -> Result<Found, String> {
+    let brought = shared.highest();
     let (stream, consumer) = (&config.stream, &config.consumer);
     let missing = |what: String, error: ApiError| match error {
         ApiError::NoStream | ApiError::NoConsumer => {
@@ -77,7 +83,7 @@ async fn look(
     let of = format!("consumer {consumer} of JetStream stream {stream}");
     let consumer =
         api::consumer(client, stream, consumer).await.map_err(|error| missing(of, error))?;
-    Ok((info, consumer))
+    Ok(Found { brought, stream: info, consumer })
 }
 
 /// Takes note of what was found; whether messages may be pulled.
@@ -85,13 +91,13 @@ fn take(
     config: &config::Nats,
     shared: &Shared,
     seen: &mut Option<Seen>,
-    stream: &StreamInfo,
-    consumer: &ConsumerInfo,
+    found: &Found,
     unnoted: &mut Losses,
 ) -> bool {
     let name = &config.stream;
+    let Found { stream, consumer, .. } = found;
     let lost = match seen.as_ref() {
-        Some(before) => compare(name, shared, before, stream, consumer, unnoted),
+        Some(before) => compare(name, shared, before, found, unnoted),
         None => lost_meanwhile(stream.state.first_seq, consumer),
     };
     // Until the consumer is beyond it, each look sees it again.
@@ -189,11 +195,11 @@ fn compare(
     name: &str,
     shared: &Shared,
     before: &Seen,
-    stream: &StreamInfo,
-    consumer: &ConsumerInfo,
+    found: &Found,
     unnoted: &mut Losses,
 ) -> Option<LostSequences> {
-    let last_sequence = before.last_sequence.max(shared.highest());
+    let Found { brought, stream, consumer } = found;
+    let last_sequence = before.last_sequence.max(*brought);
     let made_anew =
         stream.created != before.stream_created || stream.state.last_seq < last_sequence;
     if made_anew {
