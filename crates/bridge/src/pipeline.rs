@@ -4,6 +4,7 @@ mod answers;
 mod batches;
 mod gate;
 mod lanes;
+mod partitions;
 mod report;
 mod stop;
 mod streams;
@@ -17,16 +18,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use data_bridge_core::arena::Arena;
 use data_bridge_core::block::Blocks;
 use data_bridge_core::catalog::Catalog;
-use data_bridge_core::decode::{Decoder, MsgId, Tally};
-use data_bridge_core::engine::{Engine, Input, Limits, Part};
-use data_bridge_core::units::{ChunkId, LaneId, Moment, Position, TableId};
+use data_bridge_core::decode::{MsgId, Tally};
+use data_bridge_core::engine::{Engine, Input, Limits};
+use data_bridge_core::units::{ChunkId, LaneId, Moment, TableId};
 use data_bridge_core::verdict::Verdict;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info};
 
 use self::answers::Burial;
 use self::batches::Batches;
 use self::gate::Gate;
-use self::lanes::{Lane, Lanes};
+use self::lanes::Lanes;
 use self::report::{Report, Sources};
 pub use self::stop::StopSign;
 use self::streams::Streams;
@@ -312,86 +313,6 @@ impl Pipeline {
         self.take_nats();
         self.stopping = true;
         self.tell(Input::Stop { deadline: self.now().after(grace) });
-    }
-
-    fn take_event(&mut self, event: Event) {
-        match event {
-            Event::Assigned { lane, topic, partition, start } => {
-                self.begin_lane(lane, &topic, partition, start);
-            }
-            Event::Fetched { lane, arena, next } => self.take_chunk(lane, arena, next),
-            Event::Revoked { lanes } => {
-                let deadline = self.now().after(self.revoke);
-                self.tell(Input::Revoked { lanes, deadline });
-            }
-            Event::Lost { lanes } => {
-                warn!(
-                    lanes = lanes.len(),
-                    "assignment lost: what is not durable is left to others"
-                );
-                self.lanes.remove(&lanes);
-                self.tell(Input::Lost { lanes });
-            }
-            Event::Committed { ok: true, .. } => {
-                self.report.committed();
-                self.tell(Input::Committed);
-            }
-            Event::Committed { ok: false, error } => {
-                let error = error.unwrap_or_default();
-                warn!(%error, "commit refused; tried again with the newest positions");
-                self.report.commit_failed();
-                self.tell(Input::CommitFailed);
-            }
-            Event::Fatal(cause) => {
-                error!(error = %cause, "the source cannot go on");
-                self.ended = Some(Ended::Failed(cause));
-            }
-        }
-    }
-
-    fn begin_lane(&mut self, id: LaneId, topic: &str, partition: i32, start: Position) {
-        let origin = format!("kafka:{topic}:{partition}");
-        let Some(route) = self.topics.get(topic).and_then(|name| self.catalog.route_id(name))
-        else {
-            // Only topics with a route are subscribed to.
-            error!(topic, "assigned a topic without a route");
-            return;
-        };
-        let table = self.catalog.route(route).table;
-        let name = self.catalog.route(route).name.clone();
-        let decoder = Some(Decoder::new(Arc::clone(&self.catalog), route, origin.clone()));
-        debug!(lane = %id, topic, partition, start = %start, "partition assigned");
-        self.lanes.add(id, Lane::new(origin, table, name, decoder));
-        self.tell(Input::Assigned { lane: id, start, table });
-        self.hold_closed_tables();
-    }
-
-    fn take_chunk(&mut self, id: LaneId, arena: Arena, next: Position) {
-        if self.stopping {
-            return;
-        }
-        let Some(lane) = self.lanes.get_mut(id) else {
-            return;
-        };
-        let Some(receipt) = self.engine.open(id, next, arena.bytes()) else {
-            return;
-        };
-        self.tally.clear();
-        if let Some(decoder) = &mut lane.decoder {
-            decoder.decode(&arena, wall_clock_ms(), &mut self.blocks, &mut self.tally);
-        }
-        self.report.decoded_from_kafka(id, next, lane, &arena, &self.tally);
-        let held = Held {
-            origin: lane.origin.clone(),
-            route: lane.route.clone(),
-            arena,
-            fetched: Instant::now(),
-            lane: id,
-            replies: Arc::default(),
-        };
-        self.arenas.insert(receipt.chunk(), held);
-        let parts: Vec<Part> = self.tally.parts.clone();
-        self.tell(Input::Decoded { receipt, parts });
     }
 
     fn take_done(&mut self, done: Done) {

@@ -286,7 +286,8 @@ fn publisher(config: &Config) -> anyhow::Result<Publisher> {
         NatsMode::JetStream => Assurance::Confirmed,
         NatsMode::Core => Assurance::None,
     };
-    let options = super::runtime()?.block_on(nats::client_options(&config.nats))?;
+    let options =
+        super::runtime()?.block_on(nats::client_options(&config.nats)).map_err(Stop::from)?;
     let urls = config.nats.cluster_urls.join(",");
     Publisher::connect_with(&urls, options, assurance).map_err(|error| {
         let hint = "nats.cluster_urls and nats.auth must lead to a server that lets us in";

@@ -78,7 +78,7 @@ impl WindowArgs {
             nats: self.transport != Some(Way::Kafka) && self.topic.is_none(),
         };
         let wanted = wanted.with(self.from).with(self.to);
-        if wanted == (Sources { kafka: false, nats: false }) {
+        if wanted.is_empty() {
             let what = "a sequence counts in the stream, an offset in a topic; here both are meant";
             let hint = "let --from and --to be of one kind, and of the source that is named";
             return Err(Stop::new(Exit::Usage, what, hint));
@@ -87,7 +87,7 @@ impl WindowArgs {
             kafka: wanted.kafka && configured.kafka,
             nats: wanted.nats && configured.nats,
         };
-        if sources == (Sources { kafka: false, nats: false }) {
+        if sources.is_empty() {
             let (what, hint) = match (wanted.kafka, wanted.nats, config.nats.mode) {
                 (false, true, NatsMode::Core) if config.nats.enabled => {
                     ("core NATS keeps nothing that could be read again", "set nats.mode: jetstream")

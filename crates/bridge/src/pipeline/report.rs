@@ -1,11 +1,12 @@
 //! What the pipeline says of itself: counters, the status board, readiness, the heartbeat line.
 
+mod kafka;
 mod latency;
 mod nats;
 mod parts;
+mod reasons;
 #[cfg(test)]
 mod tests;
-mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 use data_bridge_core::arena::Arena;
 use data_bridge_core::catalog::Catalog;
 use data_bridge_core::decode::{Reason, Tally};
-use data_bridge_core::engine::{Engine, FloodedTable, PausedTable, Snapshot};
+use data_bridge_core::engine::{Engine, FloodedTable, Snapshot};
 use data_bridge_core::units::{BatchId, LaneId, Moment, Position, Shelf, TableId};
 use data_bridge_core::verdict::Failure;
 use prometheus_client::metrics::counter::Counter;
@@ -23,20 +24,17 @@ use tracing::{error, info, warn};
 pub(super) use parts::watch as watch_parts;
 
 use super::lanes::Lane;
-use super::wall_clock_ms;
 use crate::config::Config;
 use crate::sink::clickhouse::ClickHouse;
 use crate::source::kafka::{KafkaSource, LaneInfo, SourceStatus};
 use crate::source::nats::NatsSource;
 use crate::telemetry::board::{Board, FloodStatus, PartitionStatus, Status};
 use crate::telemetry::log::lines_left_out;
-use crate::telemetry::metrics::{Metrics, OfPartition, OfReason, OfSource, OfTable};
+use crate::telemetry::metrics::{Metrics, OfReason, OfSource, OfTable};
 use crate::telemetry::pulse::{Pulse, Pulses};
 
 /// Time between two statuses on the board.
 const PUBLISH_EVERY: Duration = Duration::from_millis(250);
-/// What an insert may take beyond `clickhouse.insert_timeout_ms`: the connection, sorting, encoding.
-const INSERT_MARGIN: Duration = Duration::from_secs(5);
 /// Time between two heartbeat lines.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(30);
 const KAFKA: OfSource = OfSource { source: "kafka" };
@@ -63,26 +61,14 @@ pub(super) struct Report {
     /// Broker time of the oldest record on each shelf, and in each batch, in ms.
     oldest_on: BTreeMap<Shelf, i64>,
     oldest_in: BTreeMap<BatchId, i64>,
-    waiting: waiting::Waiting,
     latency: latency::Latency,
     /// Why the last insert failed, until one succeeds.
     trouble: Option<Failure>,
     published: Instant,
     heartbeat: Instant,
     rows_at_heartbeat: u64,
-    seen: Seen,
+    kafka: kafka::Seen,
     nats: nats::Seen,
-}
-
-/// Totals of the source that were counted already.
-#[derive(Default)]
-struct Seen {
-    rebalances: u64,
-    rebalancing: Duration,
-    lost_ranges: usize,
-    made_anew: u64,
-    added: u64,
-    partitions: Vec<OfPartition>,
 }
 
 impl Report {
@@ -106,13 +92,12 @@ impl Report {
             insert_timeout: config.clickhouse.insert_timeout,
             oldest_on: BTreeMap::new(),
             oldest_in: BTreeMap::new(),
-            waiting: waiting::Waiting::default(),
             latency: latency::Latency::default(),
             trouble: None,
             published: now,
             heartbeat: now,
             rows_at_heartbeat: 0,
-            seen: Seen::default(),
+            kafka: kafka::Seen::default(),
             nats: nats::Seen::default(),
         }
     }
@@ -126,7 +111,7 @@ impl Report {
         arena: &Arena,
         tally: &Tally,
     ) {
-        self.waiting.fetched(id, next, arena);
+        self.kafka.fetched(id, next, arena);
         self.status.kafka_messages += arena.len() as u64;
         self.decoded(lane, arena, tally, &KAFKA);
     }
@@ -304,7 +289,7 @@ impl Report {
         if let Some(source) = &source {
             self.status.partitions = partitions(source);
             self.status.rebalances = source.rebalances;
-            self.count_source(source);
+            self.kafka.count(source, &self.metrics);
         }
         self.status.floods = self.floods(now, &snapshot);
         self.status.reasons = self.reasons(source.as_ref(), closed, &snapshot.tables_paused, idle);
@@ -334,58 +319,6 @@ impl Report {
         OfTable { table: self.catalog.table(table).name.clone() }
     }
 
-    /// Everything that keeps the instance from its work.
-    fn reasons(
-        &self,
-        source: Option<&SourceStatus>,
-        closed: &BTreeMap<TableId, String>,
-        paused: &[PausedTable],
-        idle: Option<Duration>,
-    ) -> Vec<String> {
-        let mut reasons = source.map_or_else(Vec::new, source_reasons);
-        reasons.extend(self.nats.reasons(self.stall));
-        reasons.extend(self.board.held());
-        for reason in closed.values() {
-            // A server that cannot be reached keeps all tables closed for the same reason.
-            if !reasons.contains(reason) {
-                reasons.push(reason.clone());
-            }
-        }
-        for PausedTable { table, failure, .. } in paused {
-            let name = &self.catalog.table(*table).name;
-            reasons.push(format!("route of table {name} is paused: {failure}"));
-        }
-        if let (Some(failure), true) = (&self.trouble, paused.is_empty()) {
-            reasons.push(format!("inserts into {} fail: {failure}", self.clickhouse.url()));
-        }
-        reasons.extend(self.status.floods.iter().map(flood_reason));
-        let lag: u64 =
-            source.into_iter().flat_map(|source| &source.lanes).map(|lane| lane.lag).sum();
-        let stalled = idle.is_none_or(|time| time > self.stall) && self.board.age() > self.stall;
-        if lag > 0 && stalled {
-            let time = idle.unwrap_or_else(|| self.board.age()).as_secs();
-            let lanes = source.into_iter().flat_map(|source| &source.lanes);
-            let most = lanes.max_by_key(|lane| lane.lag);
-            let most = most.map_or_else(String::new, |lane| {
-                format!(", {} of them in {}/{}", lane.lag, lane.topic, lane.partition)
-            });
-            reasons.push(format!(
-                "no row became durable for {time} s while {lag} messages wait{most}"
-            ));
-        }
-        reasons
-    }
-
-    /// An insert that should have ended, one way or the other.
-    fn overdue(&self, now: Moment, snapshot: &Snapshot) -> Option<String> {
-        let (since, table) = snapshot.oldest_in_flight?;
-        let time = now.since(since);
-        (time > self.insert_timeout + INSERT_MARGIN).then(|| {
-            let name = &self.catalog.table(table).name;
-            format!("an insert into table {name} has not ended for {} s", time.as_secs())
-        })
-    }
-
     fn floods(&self, now: Moment, snapshot: &Snapshot) -> Vec<FloodStatus> {
         let status = |flood: &FloodedTable| FloodStatus {
             routes: self.routes_to(flood.table),
@@ -403,44 +336,6 @@ impl Report {
         metrics.backpressure.set(i64::from(self.status.backpressure));
         metrics.ready.set(i64::from(self.status.ready));
         metrics.idle_seconds.set(idle.unwrap_or_else(|| self.board.age()).as_secs_f64());
-    }
-
-    fn count_source(&mut self, source: &SourceStatus) {
-        let metrics = &self.metrics;
-        metrics.rebalances.inc_by(source.rebalances - self.seen.rebalances);
-        let rebalancing = source.rebalancing_time.saturating_sub(self.seen.rebalancing);
-        metrics.rebalancing_seconds.inc_by(rebalancing.as_secs_f64());
-        metrics.made_anew.inc_by(source.made_anew - self.seen.made_anew);
-        metrics.added_partitions.inc_by(source.added - self.seen.added);
-        for lost in &source.lost_ranges[self.seen.lost_ranges..] {
-            metrics.lost_ranges.inc();
-            metrics.lost_messages.inc_by(lost.offsets.end - lost.offsets.start);
-        }
-        for gone in &self.seen.partitions {
-            metrics.assigned.remove(gone);
-            metrics.lag.remove(gone);
-            metrics.lag_seconds.remove(gone);
-        }
-        self.waiting.keep(&source.lanes);
-        let now_ms = wall_clock_ms();
-        let mut partitions = Vec::with_capacity(source.lanes.len());
-        for lane in &source.lanes {
-            let of = OfPartition { topic: lane.topic.clone(), partition: lane.partition };
-            metrics.assigned.get_or_create(&of).set(1);
-            metrics.lag.get_or_create(&of).set(signed(lane.lag));
-            if let Some(seconds) = self.waiting.seconds(lane, now_ms) {
-                metrics.lag_seconds.get_or_create(&of).set(seconds);
-            }
-            partitions.push(of);
-        }
-        self.seen = Seen {
-            rebalances: source.rebalances,
-            rebalancing: source.rebalancing_time,
-            lost_ranges: source.lost_ranges.len(),
-            made_anew: source.made_anew,
-            added: source.added,
-            partitions,
-        };
     }
 
     fn beat(&mut self) {
@@ -471,37 +366,6 @@ impl Report {
             "heartbeat"
         );
     }
-}
-
-fn flood_reason(flood: &FloodStatus) -> String {
-    let FloodStatus { routes, letters, messages, .. } = flood;
-    let name = routes.first().map_or("?", String::as_str);
-    format!(
-        "route {} is in flood: {letters} of its last {messages} messages became dead letters, and it \
-         is held to 10 per second; look with `data-bridge dlq list --route {name}`, let them through \
-         with `data-bridge dlq accept {name}`",
-        routes.join(", ")
-    )
-}
-
-/// What keeps the source from its work.
-fn source_reasons(source: &SourceStatus) -> Vec<String> {
-    let mut reasons = Vec::new();
-    if !source.connected {
-        let why = source.error.as_deref().unwrap_or("connecting");
-        reasons.push(format!("Kafka is not connected: {why}"));
-    } else if source.rebalancing {
-        reasons.push("the group is assigning partitions".to_owned());
-    }
-    for topic in &source.missing_topics {
-        reasons.push(format!("topic {topic} does not exist: run `data-bridge init`"));
-    }
-    for lane in &source.lanes {
-        if let Some(error) = &lane.error {
-            reasons.push(format!("{}/{}: {error}", lane.topic, lane.partition));
-        }
-    }
-    reasons
 }
 
 fn partitions(source: &SourceStatus) -> Vec<PartitionStatus> {

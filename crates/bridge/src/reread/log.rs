@@ -70,6 +70,12 @@ impl Sources {
         Self { kafka: config.kafka.enabled, nats: config.nats.enabled && keeps }
     }
 
+    /// Whether none is meant.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        !self.kafka && !self.nats
+    }
+
     /// Those of them that have such a bound: offsets are Kafka's, sequences the stream's.
     #[must_use]
     pub fn with(self, bound: Option<Bound>) -> Self {

@@ -42,11 +42,11 @@ pub use placement::HasRows;
 use super::{Waker, Woken};
 use crate::config;
 use client::{Client, Code, Messages, Notice, Offsets, Trouble};
-use double::{Doubt, Fenced, Verdict};
+use double::Doubt;
 use intake::Intake;
 use join::Join;
 use lane::{Lane, Lanes, State};
-use leave::{abandon, end_by, join_thread, leave};
+use leave::{end_by, join_thread, leave};
 use membership::Membership;
 use partition::TopicPartition;
 use placement::Terms;
@@ -415,51 +415,6 @@ impl KafkaSource {
         membership::end_all(&mut self.lanes, events);
         self.watch.error = Some(cause.to_string());
         events.push(Event::Fatal(cause));
-    }
-
-    /// The broker says that another has this static id, and librdkafka's handle is of no more use.
-    fn doubt(&mut self, client: &Client, id: String, cause: &Trouble, events: &mut Vec<Event>) {
-        let Some(handle) = self.client.take() else {
-            return;
-        };
-        tracing::warn!(id, error = %cause, "fenced: looking whether another instance has this id");
-        let since = *self.refused_since.get_or_insert_with(Instant::now);
-        let fenced = Fenced { static_id: id, member_id: client.member_id(), since };
-        membership::end_all(&mut self.lanes, events);
-        let given_up = mem::take(&mut self.commits).into_values();
-        events.extend(
-            given_up.map(|_| Event::Committed { ok: false, error: Some(cause.text.clone()) }),
-        );
-        let placing = self.membership.begin_anew();
-        self.watch.begin_anew();
-        self.watch.error = Some(cause.text.clone());
-        self.messages.clear();
-        let end = move || {
-            if let Some(placing) = placing {
-                join_thread(placing, "the placement");
-            }
-            abandon(handle);
-        };
-        self.doubt = Some(Doubt::begin(&self.join.config, fenced, &self.waker, end));
-    }
-
-    /// Joins again once it is clear that nobody else has the static id.
-    fn clear_doubt(&mut self, events: &mut Vec<Event>) {
-        let Some(verdict) = self.doubt.as_mut().and_then(Doubt::try_finish) else {
-            return;
-        };
-        self.doubt = None;
-        let joined = match (verdict, self.join.static_id()) {
-            (Verdict::Double, Some(id)) => Err(SourceError::Fenced { id }),
-            (Verdict::Alone | Verdict::Double, _) => self.join.client(&self.waker),
-        };
-        match joined {
-            Ok(client) => {
-                tracing::info!("nobody else has this id: joining the group again");
-                self.client = Some(Arc::new(client));
-            }
-            Err(error) => self.die(error, events),
-        }
     }
 
     /// Takes commits for refused that were not answered for too long.

@@ -56,8 +56,8 @@ fn refused_commits_and_partitions_made_anew_are_counted_once() {
     let mut report = Report::new(&config, catalog, clickhouse, board, Arc::clone(&metrics));
     report.commit_failed();
     let source = SourceStatus { made_anew: 2, ..SourceStatus::default() };
-    report.count_source(&source);
-    report.count_source(&source);
+    report.kafka.count(&source, &metrics);
+    report.kafka.count(&source, &metrics);
     let page = metrics.page().unwrap();
     assert!(page.contains("data_bridge_commit_failures_total 1\n"), "{page}");
     assert!(page.contains("data_bridge_made_anew_partitions_total 2\n"), "{page}");

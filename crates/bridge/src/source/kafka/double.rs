@@ -7,14 +7,19 @@
 //! or that gave up. Whether there is a double shows in the group: a double stays in it, and what is
 //! only remembered goes when its session ends.
 
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use tracing::{info, warn};
+
 use super::client::{Client, Trouble};
-use super::{properties, terms};
+use super::event::{Event, SourceError};
+use super::leave::{abandon, join_thread};
+use super::{KafkaSource, membership, properties, terms};
 use crate::config::{GroupProtocol, Kafka};
 use crate::source::waker::Waker;
 
@@ -50,6 +55,59 @@ pub(super) struct Fenced {
     pub(super) member_id: String,
     /// When it was first refused without having been in the group since.
     pub(super) since: Instant,
+}
+
+impl KafkaSource {
+    /// The broker says that another has this static id, and librdkafka's handle is of no more use.
+    pub(super) fn doubt(
+        &mut self,
+        client: &Client,
+        id: String,
+        cause: &Trouble,
+        events: &mut Vec<Event>,
+    ) {
+        let Some(handle) = self.client.take() else {
+            return;
+        };
+        warn!(id, error = %cause, "fenced: looking whether another instance has this id");
+        let since = *self.refused_since.get_or_insert_with(Instant::now);
+        let fenced = Fenced { static_id: id, member_id: client.member_id(), since };
+        membership::end_all(&mut self.lanes, events);
+        let given_up = mem::take(&mut self.commits).into_values();
+        events.extend(
+            given_up.map(|_| Event::Committed { ok: false, error: Some(cause.text.clone()) }),
+        );
+        let placing = self.membership.begin_anew();
+        self.watch.begin_anew();
+        self.watch.error = Some(cause.text.clone());
+        self.messages.clear();
+        let end = move || {
+            if let Some(placing) = placing {
+                join_thread(placing, "the placement");
+            }
+            abandon(handle);
+        };
+        self.doubt = Some(Doubt::begin(&self.join.config, fenced, &self.waker, end));
+    }
+
+    /// Joins again once it is clear that nobody else has the static id.
+    pub(super) fn clear_doubt(&mut self, events: &mut Vec<Event>) {
+        let Some(verdict) = self.doubt.as_mut().and_then(Doubt::try_finish) else {
+            return;
+        };
+        self.doubt = None;
+        let joined = match (verdict, self.join.static_id()) {
+            (Verdict::Double, Some(id)) => Err(SourceError::Fenced { id }),
+            (Verdict::Alone | Verdict::Double, _) => self.join.client(&self.waker),
+        };
+        match joined {
+            Ok(client) => {
+                info!("nobody else has this id: joining the group again");
+                self.client = Some(Arc::new(client));
+            }
+            Err(error) => self.die(error, events),
+        }
+    }
 }
 
 impl Doubt {
