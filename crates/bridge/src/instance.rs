@@ -184,6 +184,7 @@ fn limits(config: &Config, dead_letters: data_bridge_core::units::TableId) -> Li
         longest_stretch: config.batch.longest_stretch,
         buffer_rows: config.backpressure.max_rows.get(),
         buffer_bytes: bytes - kafka - nats,
+        stream_rows: config.nats.max_ack_pending.get().into(),
         pause_at: config.backpressure.pause_at,
         resume_at: config.backpressure.resume_at,
         retry_initial: config.retry.initial,

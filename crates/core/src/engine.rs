@@ -227,6 +227,9 @@ impl Engine {
             let cut = self.ledger.cut(&receipt);
             self.put(*part, vec![Claim::Receipt(cut)]);
         }
+        if self.ledger.is_stream(receipt.lane()) {
+            self.feed(parts);
+        }
         self.settle(vec![Claim::Receipt(receipt)], outputs);
     }
 
@@ -245,7 +248,15 @@ impl Engine {
                 self.limits.old_partition_age
             };
             let age = if table.strain.is_on(self.now) { age.max(STRAINED_AGE) } else { age };
-            Open { rows: 0, bytes: 0, claims: Vec::new(), due: self.now.after(age), urgent: false }
+            Open {
+                rows: 0,
+                bytes: 0,
+                claims: Vec::new(),
+                due: self.now.after(age),
+                urgent: false,
+                of_streams: 0,
+                fed: self.now,
+            }
         });
         open.rows += rows;
         open.bytes += bytes;

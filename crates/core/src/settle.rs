@@ -110,6 +110,11 @@ impl Ledger {
         self.streams.get_mut(&lane).is_some_and(|stream| stream.give_back(chunk))
     }
 
+    /// Whether the lane has no front.
+    pub(crate) fn is_stream(&self, lane: LaneId) -> bool {
+        self.streams.contains_key(&lane)
+    }
+
     /// Chunks of streams of this table, of all tables without one, that were not given back before.
     pub(crate) fn give_back_all(&mut self, table: Option<TableId>) -> Vec<ChunkId> {
         let mut given = Vec::new();

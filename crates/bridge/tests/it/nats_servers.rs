@@ -206,35 +206,82 @@ fn a_message_larger_than_a_pull_asks_for_passes_alone() {
 }
 
 #[test]
-fn a_message_is_visible_soon_after_it_was_published() {
+fn a_message_above_the_limit_that_its_server_has_by_now_is_read_and_others_are_refused() {
+    let folder = folder("server-nats_limit");
+    std::fs::create_dir_all(&folder).expect("a folder can be made");
+    let config = folder.join("nats.conf");
+    let limit = |bytes: u32| {
+        std::fs::write(&config, format!("max_payload: {bytes}\n")).expect("it can be written");
+    };
+    limit(400_000);
+    let arguments = vec!["-c".to_owned(), config.display().to_string()];
+    let options = NatsOptions { arguments, ..NatsOptions::default() };
+    let mut server = Nats::start(&folder, options).expect("NATS starts");
+    let scenario = scenario("nats_limit", &server.url(), "");
+    scenario.init();
+    let tick = |number: u64, padding: usize| {
+        let time = 1_706_198_400_123 + number;
+        let padding = "x".repeat(padding);
+        format!(
+            r#"{{"symbol":"EUR/USD","bid":1.1,"ask":1.2,"timestamp":{time},"note":"{padding}"}}"#
+        )
+    };
+    let publish = |server: &Nats, payload: &str| {
+        let mut publisher = publisher(&server.url(), Assurance::Confirmed);
+        publisher.publish_one("nats_limit.market.EURUSD.tick", payload.as_bytes(), &[])
+    };
+    publish(&server, &tick(0, 300_000)).expect("stored");
+    publish(&server, &tick(1, 0)).expect("stored");
+    server.stop().expect("it ends");
+    limit(10_000);
+    server.restart().expect("NATS starts again");
+    let bridge = scenario.start(1);
+    scenario.wait_rows_in_all(2);
+    let refused = publish(&server, &tick(2, 20_000));
+    assert!(refused.is_err(), "it is above the server's limit");
+    publish(&server, &tick(3, 9_000)).expect("stored");
+    scenario.wait_rows_in_all(3);
+    bridge.wait_ready();
+    Stream::on(&scenario, server.monitor_port()).wait_acked_once(3);
+    bridge.end();
+}
+
+#[test]
+fn at_a_thousand_messages_a_second_each_is_visible_soon_after_it_was_published() {
     let scenario = scenario("nats_soon", &nats().url(), "");
     scenario.init();
     let stream = Stream::on(&scenario, nats().monitor_port());
     let bridge = scenario.start(1);
     bridge.wait_ready();
     let mut publisher = publisher(&nats().url(), Assurance::Confirmed);
-    let count = format!("SELECT count() FROM {}.ticks", scenario.database());
+    let count = format!(
+        "SELECT count() FROM {}.ticks WHERE symbol = 'PROBE'",
+        scenario.database()
+    );
+    let generator = ticks(&scenario, 325, 5_000);
     let watch = Stopwatch::start();
-    let mut times: Vec<_> = (0..21)
-        .map(|number| {
+    let mut times: Vec<_> = under_load(&nats().url(), &generator, 1_000, || {
+        wait_more(&scenario, PATIENCE);
+        let probe = |number: u64| {
             let tick = format!(
-                r#"{{"symbol":"EUR/USD","bid":1.1,"ask":1.2,"timestamp":{}}}"#,
+                r#"{{"symbol":"PROBE","bid":1.1,"ask":1.2,"timestamp":{}}}"#,
                 1_706_198_400_123_u64 + number
             );
             let one = Stopwatch::start();
             publisher
-                .publish_one("nats_soon.market.EURUSD.tick", tick.as_bytes(), &[])
+                .publish_one("nats_soon.market.PROBE.tick", tick.as_bytes(), &[])
                 .expect("stored");
             while scenario.query(&count).map(|found| found.trim().parse()) != Ok(Ok(number + 1)) {
                 assert!(one.elapsed() < PATIENCE, "{number} messages became visible");
                 std::thread::yield_now();
             }
             one.elapsed()
-        })
-        .collect();
+        };
+        (0..31).map(probe).collect()
+    });
     times.sort_unstable();
     println!("published to visible: {times:?}");
-    watch.assert("from published to visible, p50", times[10], Duration::from_millis(30 + 20));
-    stream.wait_acked_once(21);
+    watch.assert("from published to visible, p50", times[15], Duration::from_millis(30 + 20));
+    stream.wait_acked_once(5_031);
     bridge.end();
 }

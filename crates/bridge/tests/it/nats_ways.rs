@@ -7,7 +7,7 @@ use data_bridge_lab::nats::Assurance;
 use data_bridge_lab::plan::{Stamp, Ways};
 use data_bridge_lab::proxy::Fault;
 
-use crate::nats_stage::{Stream, finish, nats, own_nats, publisher, read_nats, scenario, ticks};
+use crate::nats_stage::{Stream, finish, nats, publisher, read_nats, scenario, ticks};
 use crate::world::{PATIENCE, Scenario, clickhouse, kafka, proxy_to, until};
 
 #[test]
@@ -158,28 +158,23 @@ fn who_is_refused_says_so_and_kafka_goes_on() {
     let bridge = scenario.start(1);
     let said = bridge.wait_reason(&["NATS", "authorization violation"]);
     assert!(!said.contains("wrong"), "{said}");
-    let generator = crate::flow::ticks(&scenario, 342, 1_000);
-    crate::world::produce(&generator, 0..1_000, Pace::Full);
-    scenario.assert_exact(&Expected::of(&generator).unwrap(), PATIENCE);
+    assert_kafka_goes_on(&scenario, 342);
     bridge.end();
     let log = std::fs::read_to_string(bridge.process.log()).unwrap();
     assert!(!log.contains("wrong"), "{log}");
 }
 
 #[test]
-fn a_server_without_jetstream_is_named() {
-    let server = own_nats("nats_plain");
-    let scenario = scenario("nats_plain", &server.url(), "");
-    // The account that everybody has there may not use it.
+fn a_server_without_jetstream_is_named_and_kafka_goes_on() {
     let folder = crate::world::folder("nats-plain");
     let config = folder.join("nats.conf");
     std::fs::create_dir_all(&folder).unwrap();
+    // The account that everybody has there may not use it.
     std::fs::write(
         &config,
         "accounts { PLAIN: { users: [ { user: bridge } ] } }\nno_auth_user: bridge\n",
     )
     .unwrap();
-    drop(server);
     let server = data_bridge_stack::nats::Nats::start(
         &folder.join("server"),
         data_bridge_stack::nats::NatsOptions {
@@ -188,8 +183,34 @@ fn a_server_without_jetstream_is_named() {
         },
     )
     .expect("NATS starts");
-    let mut scenario = scenario;
+    let mut scenario = Scenario::new("nats_plain", &clickhouse().url());
     read_nats(&mut scenario, &server.url(), "");
+    let said = refused_init(&scenario);
+    assert!(said.contains("JetStream does not answer"), "{said}");
+    let bridge = scenario.start(1);
+    let words = ["stream NATS_PLAIN", "JetStream does not answer"];
+    bridge.wait_reason(&words);
+    assert_kafka_goes_on(&scenario, 343);
+    bridge.wait_reason(&words);
+    bridge.end();
+}
+
+#[test]
+fn a_stream_that_is_missing_and_may_not_be_created_is_named_and_kafka_goes_on() {
+    let mut scenario = Scenario::new("nats_forbidden", &clickhouse().url());
+    read_nats(&mut scenario, &nats().url(), ", init: { create: false }");
+    let said = refused_init(&scenario);
+    assert!(said.contains("stream NATS_FORBIDDEN does not exist"), "{said}");
+    let bridge = scenario.start(1);
+    let words = ["stream NATS_FORBIDDEN does not exist", "data-bridge init"];
+    bridge.wait_reason(&words);
+    assert_kafka_goes_on(&scenario, 344);
+    bridge.wait_reason(&words);
+    bridge.end();
+}
+
+/// What `init` says that could not make all there must be. Tables and topics are there.
+fn refused_init(scenario: &Scenario) -> String {
     let output = std::process::Command::new(crate::world::binary())
         .args(["init", "--config"])
         .arg(scenario.config(1, 0))
@@ -197,8 +218,13 @@ fn a_server_without_jetstream_is_named() {
         .expect("data-bridge runs");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("JetStream does not answer"), "{said}");
-    let bridge = scenario.start(1);
-    bridge.wait_reason(&["stream NATS_PLAIN", "JetStream does not answer"]);
-    bridge.end();
+    said
+}
+
+/// What comes by Kafka is written and committed, whatever NATS says.
+fn assert_kafka_goes_on(scenario: &Scenario, seed: u64) {
+    let generator = crate::flow::ticks(scenario, seed, 1_000);
+    crate::world::produce(&generator, 0..1_000, Pace::Full);
+    scenario.assert_exact(&Expected::of(&generator).unwrap(), PATIENCE);
+    scenario.assert_committed();
 }

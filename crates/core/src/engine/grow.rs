@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::limits::share;
 use super::shelf::Open;
-use super::{Engine, Phase};
+use super::{Engine, Part, Phase};
 use crate::units::Moment;
 
 /// Fewer waiting records than this are no backlog: they fill one insert of a size that is cheap
@@ -21,6 +21,12 @@ const LONGEST: Duration = Duration::from_secs(1);
 /// half, since the one before it, on its way meanwhile, also holds the buffer it was encoded into.
 /// Fetching then stands still only when the server is the slower one, and the server never waits.
 const PART: f64 = 0.45;
+/// Part of what a stream's server leaves unacked that one block may take. Some is always on its way
+/// to us and some on its way into the server; the rest is acked while the next block is built.
+const PART_OF_STREAM: f64 = 0.3;
+/// A block of a stream that got nothing for so long gets nothing more: its server waits for acks,
+/// because others hold the rest of what it leaves unacked, or because there is no more.
+const DRY: Duration = Duration::from_millis(20);
 
 impl Engine {
     /// Whether a block stays open although it is due.
@@ -45,11 +51,26 @@ impl Engine {
         let rows = u128::from(open.rows);
         let bytes = rows * u128::from(held.bytes) / u128::from(held.rows.max(1));
         let part = self.limits.pause_at * PART;
-        rows >= share(limit.rows, part).into() || bytes >= share(limit.bytes, part).into()
+        let of_streams = share(self.limits.stream_rows, PART_OF_STREAM).max(1);
+        rows >= share(limit.rows, part).into()
+            || bytes >= share(limit.bytes, part).into()
+            || u64::from(open.of_streams) >= of_streams
+    }
+
+    /// Rows of a stream lie on shelves.
+    pub(super) fn feed(&mut self, parts: &[Part]) {
+        for Part { shelf, rows, .. } in parts.iter().filter(|part| part.rows > 0) {
+            let open = self.shelves.get_mut(shelf).and_then(|stack| stack.open.as_mut());
+            if let Some(open) = open {
+                open.of_streams += rows;
+                open.fed = self.now;
+            }
+        }
     }
 }
 
 /// When a block is sent at last, however much more there is.
 pub(super) fn grown(open: &Open) -> Moment {
-    open.due.after(LONGEST)
+    let last = open.due.after(LONGEST);
+    if open.of_streams > 0 { last.min(open.fed.after(DRY)) } else { last }
 }

@@ -34,6 +34,8 @@ pub struct Limits {
     pub buffer_rows: u64,
     /// Bytes that may be held: payloads, blocks, encode buffers.
     pub buffer_bytes: u64,
+    /// Messages of streams that their server delivers before it waits for acks, to all readers.
+    pub stream_rows: u64,
     /// Share of the buffer at which lanes are paused.
     pub pause_at: f64,
     /// Share of the buffer at which they are resumed.
@@ -71,6 +73,7 @@ impl Default for Limits {
             longest_stretch: Duration::from_millis(30),
             buffer_rows: 1_000_000,
             buffer_bytes: 256 << 20,
+            stream_rows: 200_000,
             pause_at: 0.8,
             resume_at: 0.4,
             retry_initial: Duration::from_secs(1),

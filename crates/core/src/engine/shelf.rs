@@ -29,6 +29,10 @@ pub(super) struct Open {
     pub(super) due: Moment,
     /// Somebody waits for it: a lane that ends, or the stop.
     pub(super) urgent: bool,
+    /// Rows of lanes without a front among them.
+    pub(super) of_streams: u32,
+    /// When the last of those came.
+    pub(super) fed: Moment,
 }
 
 /// What the engine remembers of a table.

@@ -110,3 +110,50 @@ fn a_block_that_has_its_part_is_sealed_when_its_shelf_is_busy() {
     assert!(sealed.is_some_and(|chunks| (usual - 4..=usual).contains(&chunks)), "{sealed:?}");
     assert_eq!(sent(&scene.durable(BatchId(1))), [BatchId(2)], "and sent at once");
 }
+
+const STREAM: LaneId = LaneId(3);
+
+fn streaming() -> Scene {
+    let mut scene = Scene::usual();
+    scene.tell(Input::StreamAssigned { lane: STREAM, table: TICKS });
+    scene.tell(BACKLOG);
+    scene
+}
+
+fn pull(scene: &mut Scene, rows: u32) -> Vec<Output> {
+    let receipt = scene.engine.open_of_stream(STREAM, 100).expect("the stream is ours");
+    let part = Part { shelf: JANUARY, rows, bytes: u64::from(rows) };
+    scene.tell(Input::Decoded { receipt, parts: vec![part] })
+}
+
+#[test]
+fn a_block_of_a_stream_takes_no_more_than_its_part_of_what_the_server_leaves_unacked() {
+    let mut scene = streaming();
+    let mut rows = 0;
+    loop {
+        rows += 5_000;
+        let mut said = pull(&mut scene, 5_000);
+        said.extend(scene.wait(10));
+        if !sent(&said).is_empty() {
+            break;
+        }
+    }
+    assert_eq!(rows, 60_000, "three tenths of 200,000");
+    // The next one is built meanwhile, and waits for nothing but its turn.
+    for _ in 0..12 {
+        assert_eq!(sent(&pull(&mut scene, 5_000)), []);
+        scene.wait(10);
+    }
+    assert_eq!(sent(&scene.durable(BatchId(1))), [BatchId(2)]);
+}
+
+#[test]
+fn a_block_of_a_stream_whose_server_sends_no_more_is_not_kept_waiting() {
+    let mut scene = streaming();
+    for _ in 0..5 {
+        pull(&mut scene, 5_000);
+        assert_eq!(sent(&scene.wait(15)), [], "more comes");
+    }
+    assert_eq!(scene.engine.next_wake(), Some(scene.now.after(Duration::from_millis(5))));
+    assert_eq!(sent(&scene.wait(5)).len(), 1);
+}

@@ -123,6 +123,7 @@ impl World {
             longest_stretch: Duration::from_millis(rng.u64(0..2_000)),
             buffer_rows: *rng.choice(&[50, 500, 2_000, 20_000]).unwrap_or(&50),
             buffer_bytes,
+            stream_rows: *rng.choice(&[10, 1_000]).unwrap_or(&10),
             pause_at: 0.8,
             resume_at: 0.4,
             retry_initial: Duration::from_millis(rng.u64(10..1_000)),
