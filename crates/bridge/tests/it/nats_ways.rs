@@ -200,7 +200,7 @@ fn a_stream_that_is_missing_and_may_not_be_created_is_named_and_kafka_goes_on() 
     let mut scenario = Scenario::new("nats_forbidden", &clickhouse().url());
     read_nats(&mut scenario, &nats().url(), ", init: { create: false }");
     let said = refused_init(&scenario);
-    assert!(said.contains("stream NATS_FORBIDDEN does not exist"), "{said}");
+    assert!(said.contains("stream NATS_FORBIDDEN: it does not exist"), "{said}");
     let bridge = scenario.start(1);
     let words = ["stream NATS_FORBIDDEN does not exist", "data-bridge init"];
     bridge.wait_reason(&words);
