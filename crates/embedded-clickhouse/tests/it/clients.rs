@@ -1,4 +1,5 @@
-//! Clients that nobody here wrote: curl, and the Python package clickhouse-connect.
+//! Clients that nobody here wrote: curl, Python's clickhouse-connect, JavaScript's @clickhouse/client,
+//! Java's client-v2.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -38,48 +39,87 @@ fn curl_pings_creates_inserts_and_queries() {
     assert_eq!(error, "404");
 }
 
-/// A Python with the client in it, made once and kept in the cache.
-fn python() -> PathBuf {
+fn cache() -> PathBuf {
     let variable = |name| std::env::var_os(name).map(PathBuf::from);
-    let cache = variable("DATA_BRIDGE_CACHE")
+    variable("DATA_BRIDGE_CACHE")
         .or_else(|| Some(variable("XDG_CACHE_HOME")?.join("data-bridge")))
         .or_else(|| Some(variable("HOME")?.join(".cache/data-bridge")))
-        .expect("HOME or DATA_BRIDGE_CACHE is set");
-    let home = cache.join(format!("python-{}", CLICKHOUSE_CONNECT.replace("==", "-")));
-    let python = home.join("bin/python");
+        .expect("HOME or DATA_BRIDGE_CACHE is set")
+}
+
+/// A folder of the cache, filled once.
+fn kept(name: &str, fill: impl FnOnce(&Path)) -> PathBuf {
+    let home = cache().join(name);
     if !home.join("complete").is_file() {
-        std::fs::create_dir_all(&cache).unwrap();
-        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home));
-        run(Command::new(&python).args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            CLICKHOUSE_CONNECT,
-            "pyarrow==24.0.0",
-        ]));
-        std::fs::write(home.join("complete"), CLICKHOUSE_CONNECT).unwrap();
+        std::fs::create_dir_all(&home).unwrap();
+        fill(&home);
+        std::fs::write(home.join("complete"), name).unwrap();
     }
-    python
+    home
 }
 
 fn run(command: &mut Command) {
-    let output = command.output().expect("python3 with venv is needed by this test");
+    let output =
+        command.output().expect("python3 with venv, npm and Maven are needed by these tests");
     assert!(output.status.success(), "{command:?}: {}", said(&output));
+}
+
+fn source(language: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(language)
+}
+
+/// The program has `HOST PORT DATABASE` as its arguments, and says so when all was well.
+fn succeeds(program: &mut Command, database: &str) {
+    let client = Server::shared().database(database);
+    let database = client.ok("SELECT currentDatabase()");
+    let program = program.args(["127.0.0.1", &client.address.port().to_string(), &database]);
+    let output = program.stdin(Stdio::null()).output();
+    let output = output.expect("python, node and java are there: they brought the client");
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).ends_with("all good\n"), "{}", said(&output));
 }
 
 #[test]
 fn python_client_does_what_it_does_with_a_server() {
-    let client = Server::shared().database("python");
-    let database = client.ok("SELECT currentDatabase()");
-    let script =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/clickhouse_connect_client.py");
-    let output = Command::new(python())
-        .arg(script)
-        .args(["127.0.0.1", &client.address.port().to_string(), &database])
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", said(&output));
-    assert!(said(&output).ends_with("all good\n"), "{}", said(&output));
+    let client = format!("python-{}", CLICKHOUSE_CONNECT.replace("==", "-"));
+    let home = kept(&client, |home| {
+        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(home));
+        let install = ["-m", "pip", "install", "--quiet", CLICKHOUSE_CONNECT, "pyarrow==24.0.0"];
+        run(Command::new(home.join("bin/python")).args(install));
+    });
+    let script = source("it").join("clickhouse_connect_client.py");
+    succeeds(Command::new(home.join("bin/python")).arg(script), "python");
+}
+
+#[test]
+fn javascript_client_does_what_it_does_with_a_server() {
+    let source = source("javascript");
+    let home = kept("javascript-clickhouse-client-1.23.1", |home| {
+        for file in ["package.json", "package-lock.json"] {
+            std::fs::copy(source.join(file), home.join(file)).unwrap();
+        }
+        let install = ["ci", "--silent", "--ignore-scripts", "--no-audit", "--no-fund"];
+        run(Command::new("npm").args(install).current_dir(home));
+    });
+    // Modules are looked for beside the script.
+    let script = home.join("client.mjs");
+    std::fs::copy(source.join("client.mjs"), &script).unwrap();
+    succeeds(Command::new("node").arg(script), "javascript");
+}
+
+#[test]
+fn java_client_does_what_it_does_with_a_server() {
+    let source = source("java");
+    let home = kept("java-client-v2-0.11.0", |home| {
+        let copy = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies";
+        let target = format!("-DoutputDirectory={}", home.display());
+        let pom = source.join("pom.xml");
+        run(Command::new("mvn").args(["-q", "-B", copy, &target, "-f"]).arg(pom));
+    });
+    let jars = home.join("*");
+    let script = source.join("EmbeddedClient.java");
+    // A short life is not worth the better compiler.
+    let mut java = Command::new("java");
+    java.args(["-XX:TieredStopAtLevel=1", "-cp"]).arg(jars).arg(script);
+    succeeds(&mut java, "java");
 }
