@@ -11,13 +11,15 @@ use super::{Finding, Step, run_quietly};
 use crate::workspace;
 
 mod chart;
+mod grafana;
 mod image;
 mod tools;
 
 /// The quick ones first.
-pub(super) const STEPS: [Step; 5] = [
+pub(super) const STEPS: [Step; 6] = [
     Step { name: "systemd units", run: units },
     Step { name: "scale script", run: script },
+    Step { name: "Grafana's types", run: grafana::check },
     Step { name: "compose, Dockerfile", run: compose },
     Step { name: "Helm chart", run: chart::check },
     Step { name: "image", run: image::check },

