@@ -53,6 +53,7 @@ pub(super) struct Report {
     catalog: Arc<Catalog>,
     clickhouse: ClickHouse,
     stall: Duration,
+    standstill: reasons::Standstill,
     /// How long an insert may take: one that is under way for longer is not coming back.
     insert_timeout: Duration,
     /// Turns for as long as no insert is overdue.
@@ -89,6 +90,7 @@ impl Report {
             catalog,
             clickhouse,
             stall: config.readiness.stall,
+            standstill: reasons::Standstill::default(),
             insert_timeout: config.clickhouse.insert_timeout,
             oldest_on: BTreeMap::new(),
             oldest_in: BTreeMap::new(),
@@ -292,7 +294,10 @@ impl Report {
             self.kafka.count(source, &self.metrics);
         }
         self.status.floods = self.floods(now, &snapshot);
-        self.status.reasons = self.reasons(source.as_ref(), closed, &snapshot.tables_paused, idle);
+        let lag = source.as_ref().map_or(0, reasons::lag);
+        let stands_still = self.standstill.time(now, lag, idle);
+        self.status.reasons =
+            self.reasons(source.as_ref(), closed, &snapshot.tables_paused, stands_still);
         match self.overdue(now, &snapshot) {
             Some(reason) => self.status.reasons.push(reason),
             None => self.inserts.turn(),

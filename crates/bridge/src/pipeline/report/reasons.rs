@@ -20,7 +20,7 @@ impl Report {
         source: Option<&SourceStatus>,
         closed: &BTreeMap<TableId, String>,
         paused: &[PausedTable],
-        idle: Option<Duration>,
+        stands_still: Option<Duration>,
     ) -> Vec<String> {
         let mut reasons = source.map_or_else(Vec::new, source_reasons);
         reasons.extend(self.nats.reasons(self.stall));
@@ -39,11 +39,8 @@ impl Report {
             reasons.push(format!("inserts into {} fail: {failure}", self.clickhouse.url()));
         }
         reasons.extend(self.status.floods.iter().map(flood_reason));
-        let lag: u64 =
-            source.into_iter().flat_map(|source| &source.lanes).map(|lane| lane.lag).sum();
-        let stalled = idle.is_none_or(|time| time > self.stall) && self.board.age() > self.stall;
-        if lag > 0 && stalled {
-            let time = idle.unwrap_or_else(|| self.board.age()).as_secs();
+        if let Some(time) = stands_still.filter(|time| *time > self.stall) {
+            let (time, lag) = (time.as_secs(), source.map_or(0, lag));
             let lanes = source.into_iter().flat_map(|source| &source.lanes);
             let most = lanes.max_by_key(|lane| lane.lag);
             let most = most.map_or_else(String::new, |lane| {
@@ -64,6 +61,35 @@ impl Report {
             let name = &self.catalog.table(table).name;
             format!("an insert into table {name} has not ended for {} s", time.as_secs())
         })
+    }
+}
+
+/// Messages of all lanes that wait for a commit.
+pub(super) fn lag(source: &SourceStatus) -> u64 {
+    source.lanes.iter().map(|lane| lane.lag).sum()
+}
+
+/// How long messages wait without any row becoming durable: a quiet topic is no standstill, nor is its
+/// next message.
+#[derive(Default)]
+pub(super) struct Standstill {
+    behind_since: Option<Moment>,
+}
+
+impl Standstill {
+    /// `idle` is the time since a row became durable, if one ever did.
+    pub(super) fn time(
+        &mut self,
+        now: Moment,
+        lag: u64,
+        idle: Option<Duration>,
+    ) -> Option<Duration> {
+        if lag == 0 {
+            self.behind_since = None;
+            return None;
+        }
+        let behind = now.since(*self.behind_since.get_or_insert(now));
+        Some(idle.map_or(behind, |idle| idle.min(behind)))
     }
 }
 
@@ -96,4 +122,23 @@ fn source_reasons(source: &SourceStatus) -> Vec<String> {
         }
     }
     reasons
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_after_a_quiet_time_is_no_standstill() {
+        let (at, seconds) = (|second| Moment(Duration::from_secs(second)), Duration::from_secs);
+        let mut standstill = Standstill::default();
+        assert_eq!(standstill.time(at(10), 0, Some(seconds(5))), None);
+        assert_eq!(standstill.time(at(130), 302, Some(seconds(125))), Some(seconds(0)));
+        assert_eq!(standstill.time(at(141), 302, Some(seconds(136))), Some(seconds(11)));
+        assert_eq!(standstill.time(at(142), 302, Some(seconds(1))), Some(seconds(1)));
+        assert_eq!(standstill.time(at(143), 0, Some(seconds(2))), None);
+        // Before the first row of a life.
+        assert_eq!(standstill.time(at(150), 1, None), Some(seconds(0)));
+        assert_eq!(standstill.time(at(165), 1, None), Some(seconds(15)));
+    }
 }
