@@ -176,6 +176,8 @@ fn plan(config: &Config, args: &Args) -> anyhow::Result<Plan> {
         NatsMode::Core => "nats-core".to_owned(),
     };
     (plan.ways, plan.stamp) = match args.transport {
+        // Watched while it flows, a message has to be as old as it looks.
+        Transport::Kafka if args.rate.is_some() => (Ways::Kafka, Stamp::Clock),
         Transport::Kafka => (Ways::Kafka, plan.stamp),
         Transport::Nats => (Ways::Nats { origin }, Stamp::Clock),
         Transport::Both => (Ways::Both { origin }, Stamp::Clock),
