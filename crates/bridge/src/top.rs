@@ -275,6 +275,12 @@ pub fn line(fleet: &Fleet) -> String {
         rounded(totals.rows_per_second),
         fleet.verdict.text
     );
+    printable(&text)
+}
+
+/// The text with nothing in it that a terminal would obey.
+#[must_use]
+pub fn printable(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
 }
 

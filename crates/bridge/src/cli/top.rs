@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
@@ -11,19 +11,22 @@ use super::Exit;
 use super::fleet::{Found, Which};
 use crate::config::{Config, Environment};
 use crate::hub::Fleet;
-use crate::top::{After, Key, View, draw, line};
+use crate::top::{After, Key, View, draw, line, printable};
 
 /// Time between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Longest wait for a key before looks are taken.
 const KEY_WAIT: Duration = Duration::from_millis(100);
+/// A hub that is started again is back sooner; a line each second says that it is away.
+const ABSENCE: Duration = Duration::from_secs(10);
 /// Looks that were not drawn yet; one a second, and a picture takes milliseconds.
 const LOOKS: usize = 16;
 
 /// Watch the fleet in the terminal, live
 ///
 /// Instances with health and reason, partitions, rates, lag and what happened. Any terminal of 80 by
-/// 24 will do, also over ssh. Where there is no terminal, a line is written each second.
+/// 24 will do, also over ssh. Where there is no terminal, a line is written each second, until the hub
+/// has not answered for ten.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub struct Args {
@@ -59,7 +62,7 @@ pub(super) fn execute(
     // Before the screen is taken: a fleet that is not there is an error like any other.
     let first = runtime.block_on(found.fleet())?;
     if args.once || !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
-        return lines(&runtime, &found, &first, args.once);
+        return lines(&runtime, &found, first, args.once);
     }
     let url = found.url.clone();
     let looks = watch(&runtime, found);
@@ -74,28 +77,39 @@ pub(super) fn execute(
 fn lines(
     runtime: &tokio::runtime::Runtime,
     found: &Found,
-    first: &Fleet,
+    first: Fleet,
     once: bool,
 ) -> anyhow::Result<Exit> {
     let mut out = std::io::stdout();
-    let mut fleet = first.clone();
+    let mut look = Ok(first);
+    let mut answered = Instant::now();
     let mut told = 0;
     loop {
-        let at = jiff::Timestamp::from_millisecond(fleet.at_ms).unwrap_or_default();
-        writeln!(out, "{at:.0} {}", line(&fleet))?;
-        for event in fleet.events.iter().filter(|event| event.at_ms > told && !once) {
-            writeln!(out, "{at:.0}   {}", event.text)?;
+        match look {
+            Ok(fleet) => {
+                answered = Instant::now();
+                writeln!(out, "{} {}", time(fleet.at_ms), line(&fleet))?;
+                for event in fleet.events.iter().filter(|event| event.at_ms > told && !once) {
+                    writeln!(out, "{}   {}", time(event.at_ms), printable(&event.text))?;
+                }
+                told = fleet.events.last().map_or(told, |last| last.at_ms);
+            }
+            Err(error) if answered.elapsed() >= ABSENCE => return Err(error),
+            Err(error) => writeln!(out, "{:.0} no look: {error}", jiff::Timestamp::now())?,
         }
-        told = fleet.events.last().map_or(told, |last| last.at_ms);
         out.flush()?;
         if once {
             return Ok(Exit::Done);
         }
-        fleet = runtime.block_on(async {
+        look = runtime.block_on(async {
             tokio::time::sleep(LOOK_EVERY).await;
             found.fleet().await
-        })?;
+        });
     }
+}
+
+fn time(at_ms: i64) -> String {
+    format!("{:.0}", jiff::Timestamp::from_millisecond(at_ms).unwrap_or_default())
 }
 
 /// Looks each second, beside the picture.

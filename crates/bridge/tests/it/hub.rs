@@ -71,6 +71,33 @@ impl Hub {
     }
 }
 
+/// `data-bridge top` without a terminal: a line each second.
+struct Top {
+    process: Process,
+}
+
+impl Top {
+    fn start(folder: &Path, port: u16) -> Self {
+        let mut command = Command::new(binary());
+        command.args(["top", "--hub", &format!("http://127.0.0.1:{port}")]).current_dir(folder);
+        let log = folder.join("top.log");
+        let process = Process::spawn("top", command, &log, Lifetime::WithStarter);
+        Self { process: process.expect("it starts") }
+    }
+
+    fn said(&self) -> String {
+        std::fs::read_to_string(self.process.log()).unwrap_or_default()
+    }
+
+    #[track_caller]
+    fn wait_for(&self, words: &str) {
+        until(PATIENCE, &format!("top to say {words:?}"), || {
+            let said = self.said();
+            if said.contains(words) { Ok(()) } else { Err(said) }
+        });
+    }
+}
+
 /// An instance whose Kafka and ClickHouse are away: it runs, and says that it is not ready.
 fn lonely_instance(folder: &Path, hub: &Hub) -> Instance {
     let (nobody, port) = (port::free().unwrap(), port::free().unwrap());
@@ -109,8 +136,11 @@ fn a_hub_shows_who_is_up_dead_and_gone_and_knows_it_after_its_own_restart() {
     let dead = hub.wait_life("dead");
     assert_eq!(dead["reasons"].as_array().unwrap().len(), 1, "{dead}");
 
+    let top = Top::start(&folder, port);
+    top.wait_for("instances up");
     let status = hub.process.stop(Duration::from_secs(10)).unwrap();
     assert!(status.success(), "{}", hub.tail());
+    top.wait_for("no look: no hub answers");
     let hub = Hub::start(&folder, port);
     assert_eq!(hub.wait_life("dead")["instance_id"], "lonely");
 
@@ -118,6 +148,12 @@ fn a_hub_shows_who_is_up_dead_and_gone_and_knows_it_after_its_own_restart() {
     hub.wait_life("up");
     assert!(instance.terminate(Duration::from_secs(30)).success(), "{}", instance.tail());
     hub.wait_life("left");
+    // It bore a short absence, and saw how the instance ended.
+    top.wait_for("lonely stopped in order");
+    hub.process.kill().unwrap();
+    let status = top.process.wait_exit(Duration::from_secs(30)).expect("nobody answers for good");
+    assert_eq!(status.code(), Some(3), "{}", top.said());
+    assert!(top.said().contains("error: no hub answers at"), "{}", top.said());
 }
 
 #[test]
