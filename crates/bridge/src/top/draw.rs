@@ -9,7 +9,7 @@ use ratatui::widgets::{
 };
 
 use super::{Scene, View, rounded, state};
-use crate::hub::{Event, Latency, Life, Member, Weight};
+use crate::hub::{Event, Latency, Life, Member, Partition, Weight};
 
 /// Lines of the charts, with their title.
 const CHART_LINES: u16 = 4;
@@ -30,11 +30,16 @@ const KEYS: [(&str, &str); 9] = [
 
 /// Draws the view into the frame, whatever its size.
 pub fn draw(view: &View, frame: &mut Frame<'_>) {
+    // One instance wants the room: what happened is told of all.
+    let events = match view.scene {
+        Scene::Detail => Constraint::Length(0),
+        Scene::List | Scene::Help | Scene::Typing => Constraint::Min(4),
+    };
     let [head, list, charts, events, foot] = Layout::vertical([
         Constraint::Length(2),
         Constraint::Min(LEAST_LIST),
         Constraint::Length(CHART_LINES),
-        Constraint::Min(4),
+        events,
         Constraint::Length(1),
     ])
     .areas(frame.area());
@@ -155,16 +160,22 @@ fn draw_detail(view: &View, frame: &mut Frame<'_>, area: Rect) {
     lines.extend(one.latency.map(|Latency { p50_ms, p99_ms }| {
         Line::from(format!("produce to durable: half within {p50_ms} ms, 99 % within {p99_ms} ms"))
     }));
-    lines.extend(one.partitions.iter().map(|part| {
-        Line::from(vec![
-            format!("{}/{}", part.topic, part.partition).into(),
-            format!("   lag {}", short(part.lag)).into(),
-            if part.paused { "   held".yellow() } else { "".into() },
-        ])
-    }));
+    lines.push(Line::from("partitions, and how many messages wait in each".dim()));
+    lines.extend(one.partitions.chunk_by(|a, b| a.topic == b.topic).map(topic_line));
     let title = format!(" {} (Esc: back) ", one.instance_id);
     let block = Block::new().borders(Borders::TOP).title(title);
     frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }).block(block), area);
+}
+
+fn topic_line(parts: &[Partition]) -> Line<'_> {
+    let mut spans = vec![parts[0].topic.as_str().bold()];
+    for part in parts {
+        spans.push(format!("  {}: {}", part.partition, short(part.lag)).into());
+        if part.paused {
+            spans.push(" held".yellow());
+        }
+    }
+    Line::from(spans)
 }
 
 fn process_lines<'a>(view: &'a View, one: &Member) -> Vec<Line<'a>> {

@@ -131,12 +131,31 @@ fn the_details_of_an_instance_say_why_and_what_it_reads() {
         "why: connection refused",
         "started again 4 times",
         "ended: killed by signal 9",
-        "tick_archive/0   lag 700",
+        "tick_archive  0: 700",
     ] {
         assert!(seen.contains(words), "{words:?} is missing:\n{seen}");
     }
     press(&mut view, "k");
     assert!(picture(&view, 80, 24).contains("bridge-1 (Esc: back)"), "the cursor moves on");
+}
+
+#[test]
+fn the_details_hold_all_partitions_of_an_instance() {
+    let mut fleet = fleet();
+    let parts = (0..8).flat_map(|topic| (0..6).map(move |partition| (topic, partition)));
+    let part = |(topic, partition)| Partition {
+        topic: format!("market.external.topic_{topic}"),
+        partition,
+        lag: 999,
+        paused: partition == 5,
+    };
+    fleet.instances[0].partitions = parts.map(part).collect();
+    let mut view = View::new("http://127.0.0.1:9400");
+    view.take(Ok(fleet));
+    press(&mut view, "\n");
+    let seen = picture(&view, 80, 24);
+    assert!(seen.contains("topic_0  0: 999  1: 999"), "{seen}");
+    assert!(seen.contains("topic_7") && seen.matches("held").count() == 8, "{seen}");
 }
 
 #[test]
