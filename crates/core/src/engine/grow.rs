@@ -25,8 +25,9 @@ const PART: f64 = 0.45;
 /// to us and some on its way into the server; the rest is acked while the next block is built.
 const PART_OF_STREAM: f64 = 0.3;
 /// A block of a stream that got nothing for so long gets nothing more: its server waits for acks,
-/// because others hold the rest of what it leaves unacked, or because there is no more.
-const DRY: Duration = Duration::from_millis(20);
+/// because others hold the rest of what it leaves unacked, or because there is no more. Some tens
+/// of ms may also be a busy machine.
+const DRY: Duration = Duration::from_millis(100);
 
 impl Engine {
     /// Whether a block stays open although it is due.
