@@ -49,9 +49,8 @@ pub fn run(config: &Config) -> anyhow::Result<Ended> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let board = Arc::new(Board::new(Status {
+    let status = Status {
         instance_id: config.instance.id.clone(),
-        instance_number: config.instance.number,
         kafka_group: if config.kafka.enabled {
             config.kafka.group_id.clone()
         } else {
@@ -60,8 +59,10 @@ pub fn run(config: &Config) -> anyhow::Result<Ended> {
         version: env!("CARGO_PKG_VERSION"),
         reasons: vec!["starting".to_owned()],
         ..Status::default()
-    }));
-    let metrics = Arc::new(Metrics::new(&config.instance.id, config.instance.number));
+    };
+    let number = config.instance.number.clone();
+    let board = Arc::new(Board::new(status, number.clone()));
+    let metrics = Arc::new(Metrics::new(&config.instance.id, number));
     let pages = Pages {
         board: Arc::clone(&board),
         metrics: Arc::clone(&metrics),

@@ -39,7 +39,7 @@ pub(super) fn execute(config: &Config, args: &Args) -> anyhow::Result<Exit> {
     if args.json {
         let page = serde_json::json!({
             "instance_id": config.instance.id,
-            "instance_number": config.instance.number,
+            "instance_number": config.instance.number.get(),
             "findings": findings,
         });
         writeln!(out, "{page:#}")?;

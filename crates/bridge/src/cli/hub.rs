@@ -6,7 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 
 use super::{Exit, Settings, rebalance, state_dir};
-use crate::config::{Config, Environment, Instance};
+use crate::config::{Config, Environment, Instance, Number};
 use crate::hub::{self, Office, Options, Shared};
 use crate::letters::Desk;
 
@@ -44,7 +44,7 @@ pub(super) fn execute(
     environment: &Environment,
     args: &Args,
 ) -> anyhow::Result<Exit> {
-    let instance = Instance { id: "hub".to_owned(), number: 0 };
+    let instance = Instance { id: "hub".to_owned(), number: Number::new(0) };
     crate::telemetry::log::init(&config.log, &instance)?;
     let folder = state_dir::find(args.state_dir.as_deref(), environment, &config.kafka.group_id)?;
     state_dir::create(&folder)?;

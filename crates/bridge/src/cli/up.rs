@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
 use super::{Exit, Settings, Stop, state_dir};
-use crate::config::{Config, Environment, Instance, Secret};
+use crate::config::{Config, Environment, Instance, Number, Secret};
 use crate::hub::{self, Shared};
 use crate::supervisor::{
     Ended, Identity, Launch, Options, State, SupervisorError, Target, lock, run,
@@ -97,7 +97,7 @@ pub(super) fn execute(
     let Some(_lock) = lock(&folder).context("cannot lock the state folder")? else {
         return Err(already_running(&folder, before.as_ref()).into());
     };
-    let instance = Instance { id: "supervisor".to_owned(), number: 0 };
+    let instance = Instance { id: "supervisor".to_owned(), number: Number::new(0) };
     crate::telemetry::log::init(&config.log, &instance)?;
     super::runtime()?.block_on(supervise(config, folder, before, args))
 }

@@ -67,7 +67,7 @@ pub(super) const KEYS: &[Key] = &[
         "names this instance in the fleet, in logs, and in `group.instance.id`; two running instances never share one"),
     // 10 bits: core NATS numbers messages with the instance in their low bits.
     key("instance.number", Whole { min: 1, max: 1023 }, Is("1"),
-        "counts the instances of a fleet from 1"),
+        "counts the instances of a fleet from 1; where another carries it already, the hub leases a free one"),
 
     key("kafka.enabled", Switch, Is("true"), "whether this instance reads from Kafka"),
     key("kafka.brokers", Hosts, Is("localhost:9092"), "bootstrap servers"),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 use super::environment::Environment;
+use super::number::Number;
 use super::secret::Secret;
 use super::show::Shown;
 use super::values::Values;
@@ -17,8 +18,8 @@ use super::values::Values;
 pub struct Instance {
     /// Unique within the fleet; the host name by default.
     pub id: String,
-    /// Counts from 1.
-    pub number: u32,
+    /// Counts from 1; a hub sees to it that no other instance carries it too.
+    pub number: Number,
 }
 
 /// The instance's own HTTP.
@@ -99,14 +100,15 @@ impl Instance {
             values.settle("instance.id", Shown::Text(id.clone()));
             id
         });
-        Self { id, number: values.count32("instance.number").get() }
+        Self { id, number: Number::new(values.count32("instance.number").get()) }
     }
 }
 
 impl Http {
     pub(super) fn read(values: &mut Values, instance: &Instance) -> Self {
         let listen = values.address("http.listen").unwrap_or_else(|| {
-            let number = u16::try_from(instance.number).expect("the key's range ends at 1023");
+            let number =
+                u16::try_from(instance.number.get()).expect("the key's range ends at 1023");
             let listen = SocketAddr::from(([127, 0, 0, 1], HUB_PORT + number));
             values.settle("http.listen", Shown::Text(listen.to_string()));
             listen

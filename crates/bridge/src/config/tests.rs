@@ -72,7 +72,7 @@ fn every_default_of_a_source_is_the_one_that_is_specified() {
     let config = Config::from_defaults(&environment(&[]));
     let ms = Duration::from_millis;
 
-    assert_eq!(config.instance, Instance { id: "host-1".into(), number: 1 });
+    assert_eq!(config.instance, Instance { id: "host-1".into(), number: Number::new(1) });
 
     let kafka = &config.kafka;
     assert!(kafka.enabled && !kafka.static_membership);

@@ -1,12 +1,13 @@
 //! Who is there: what instances said, and what was seen of them. No I/O, no clock.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::fleet::{Fleet, Latency, Life, Member, Partition, Totals};
 use super::protocol::{Heartbeat, Registration};
+use crate::config::Number;
 
 /// Looks without an answer after which an instance is dead.
 const MISSES: u32 = 3;
@@ -46,6 +47,10 @@ pub struct Expected {
     /// Where it answers.
     pub url: String,
 }
+
+/// The number that a member may carry until its next heartbeat; 0: it carries none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease(pub u32);
 
 #[derive(Debug)]
 struct Entry {
@@ -118,15 +123,19 @@ impl Registry {
         self.changes
     }
 
-    /// Takes a registration; `false` when it names nobody, or there is no room.
-    pub fn register(&mut self, registration: Registration, now_ms: i64) -> bool {
-        let Some(id) = registration.id().map(str::to_owned) else {
-            return false;
-        };
+    /// Takes a registration, and leases it a number; `None` when it names nobody, or there is no room.
+    pub fn register(&mut self, mut registration: Registration, now_ms: i64) -> Option<Lease> {
+        let id = registration.id().map(str::to_owned)?;
         if self.members.len() >= MOST_MEMBERS && !self.members.contains_key(&id) {
-            return false;
+            return None;
         }
         self.changes += 1;
+        let wish = registration.instance_number;
+        let lease = self.lease(&id, wish, now_ms);
+        if lease.0 != wish {
+            registration.service_name = format!("data-bridge-{}", lease.0);
+            registration.instance_number = lease.0;
+        }
         let entry = self.members.entry(id).or_insert_with(|| {
             Entry::new(
                 Saved {
@@ -140,20 +149,26 @@ impl Registry {
         });
         entry.saved = Saved { registration, heartbeat_ms: now_ms, heartbeats: 0, left: false };
         entry.misses = 0;
-        true
+        entry.seen_ms = 0;
+        Some(lease)
     }
 
-    /// Takes a heartbeat; `false` when its sender is not registered.
-    pub fn heartbeat(&mut self, heartbeat: Heartbeat, now_ms: i64) -> bool {
-        let Some(entry) = heartbeat.id().and_then(|id| self.members.get_mut(id)) else {
-            return false;
-        };
+    /// Takes a heartbeat, and renews the lease of a number; `None` when its sender is not registered.
+    pub fn heartbeat(&mut self, heartbeat: Heartbeat, now_ms: i64) -> Option<Lease> {
+        let id = heartbeat.id()?.to_owned();
+        let known = self.members.get(&id)?;
         // Expected and never registered: the registration is what tells who it is.
-        if entry.saved.heartbeat_ms == 0 {
-            return false;
+        if known.saved.heartbeat_ms == 0 {
+            return None;
         }
+        let lease = self.lease(&id, known.saved.registration.instance_number, now_ms);
+        let entry = self.members.get_mut(&id)?;
         self.changes += 1;
         let saved = &mut entry.saved;
+        saved.registration.instance_number = lease.0;
+        if !heartbeat.service_name.is_empty() {
+            saved.registration.service_name = heartbeat.service_name;
+        }
         saved.heartbeat_ms = now_ms;
         saved.heartbeats += 1;
         saved.left = heartbeat.status == "stopping";
@@ -163,7 +178,31 @@ impl Registry {
         if !heartbeat.url.is_empty() {
             saved.registration.url = heartbeat.url;
         }
-        true
+        Some(lease)
+    }
+
+    /// The number that a member may carry: what it asks for, unless another one holds it; then the
+    /// one it had, then the lowest that is free.
+    fn lease(&self, id: &str, wish: u32, now_ms: i64) -> Lease {
+        if wish == 0 {
+            // A service that counts no instances.
+            return Lease(0);
+        }
+        let mine = self.members.get(id);
+        let number = |entry: &Entry| entry.saved.registration.instance_number;
+        // A supervisor has given its instances their numbers: whoever else carries one gives way.
+        if mine.is_some_and(|entry| entry.is_expected && number(entry) == wish) {
+            return Lease(wish);
+        }
+        let others = self.members.iter().filter(|(other, _)| *other != id);
+        let held = others
+            .filter(|(_, entry)| entry.holds_its_number(now_ms))
+            .map(|(_, entry)| number(entry))
+            .collect::<BTreeSet<_>>();
+        let wanted = [Some(wish), mine.map(number).filter(|mine| *mine != 0)];
+        let mut free = wanted.into_iter().flatten().chain(1..=Number::MOST);
+        // More than a thousand instances: they are told apart by their ids.
+        Lease(free.find(|number| !held.contains(number)).unwrap_or(wish))
     }
 
     /// Looks after these from now on, registered or not, and no longer after others that were
@@ -299,6 +338,14 @@ impl Entry {
         }
     }
 
+    /// Whether nobody else may carry its number. One that answered and no longer does is gone;
+    /// one that nobody can reach is there as long as its heartbeats are.
+    fn holds_its_number(&self, now_ms: i64) -> bool {
+        let silent = now_ms - self.saved.heartbeat_ms.max(self.known_ms) > SILENCE_MS;
+        let gone = if self.seen_ms == 0 { silent } else { self.misses >= MISSES };
+        self.is_expected || !(self.saved.left || gone)
+    }
+
     fn member(&self, id: &str, now_ms: i64) -> Member {
         let life = self.life(now_ms);
         let registration = &self.saved.registration;
@@ -314,7 +361,11 @@ impl Entry {
         };
         Member {
             instance_id: id.to_owned(),
-            instance_number: registration.instance_number.max(page.instance_number),
+            // What it says itself, once it was seen.
+            instance_number: match page.instance_number {
+                0 => registration.instance_number,
+                number => number,
+            },
             service_name: registration.service_name.clone(),
             url: registration.url.clone(),
             version: if page.version.is_empty() {

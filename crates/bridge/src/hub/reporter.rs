@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::http::{CallError, Client};
 use super::protocol::{Heartbeat, Registration};
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, Number};
 use crate::telemetry::board::{Board, Status};
 
 /// The last heartbeat must not hold the exit.
@@ -169,7 +169,26 @@ impl Report {
                 self.client.post(&url, &self.heartbeat(), self.pace.limit).await
             }
         };
-        answer.map(drop)
+        self.carry(&answer?);
+        Ok(())
+    }
+
+    /// Takes the number that the hub leases, if it leases one: not every hub does.
+    fn carry(&self, answer: &[u8]) {
+        let answer = serde_json::from_slice::<Value>(answer).unwrap_or_default();
+        let number = answer["instance_number"].as_u64().and_then(|number| number.try_into().ok());
+        let carried = self.board.number();
+        if let Some(number) = number.filter(|number| (1..=Number::MOST).contains(number))
+            && number != carried.get()
+        {
+            tracing::info!(
+                hub = self.hub,
+                before = carried.get(),
+                number,
+                "the hub leases a number"
+            );
+            carried.change(number);
+        }
     }
 
     fn registration(&self) -> Registration {

@@ -31,7 +31,7 @@ use super::http::Client;
 use super::judge::judge;
 use super::page;
 use super::protocol::{Heartbeat, Registration};
-use super::registry::{Expected, Registry};
+use super::registry::{Expected, Lease, Registry};
 use super::store::{self, StoreError};
 use crate::config::Secret;
 use crate::door::Door;
@@ -286,9 +286,11 @@ async fn register(State(hub): State<Hub>, body: Bytes) -> Response {
         Err(error) => return refuse(StatusCode::BAD_REQUEST, error.to_string()),
     };
     let id = registration.id().unwrap_or_default().to_owned();
-    if hub.shared.registry().register(registration, now_ms()) {
-        tracing::info!(instance = id, "registered");
-        Json(json!({ "status": "registered", "instance_id": id })).into_response()
+    if let Some(Lease(number)) = hub.shared.registry().register(registration, now_ms()) {
+        tracing::info!(instance = id, number, "registered");
+        let status = "registered";
+        Json(json!({ "status": status, "instance_id": id, "instance_number": number }))
+            .into_response()
     } else if id.is_empty() {
         refuse(StatusCode::BAD_REQUEST, "instance_id or service_name must say who it is")
     } else {
@@ -301,8 +303,8 @@ async fn heartbeat(State(hub): State<Hub>, body: Bytes) -> Response {
         Ok(heartbeat) => heartbeat,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, error.to_string()),
     };
-    if hub.shared.registry().heartbeat(heartbeat, now_ms()) {
-        Json(json!({ "status": "ok" })).into_response()
+    if let Some(Lease(number)) = hub.shared.registry().heartbeat(heartbeat, now_ms()) {
+        Json(json!({ "status": "ok", "instance_number": number })).into_response()
     } else {
         refuse(StatusCode::NOT_FOUND, "not registered: register first")
     }

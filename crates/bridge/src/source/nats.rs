@@ -195,7 +195,7 @@ impl NatsSource {
                     "core NATS delivers at most once: what is published while no instance listens, \
                      or faster than it is taken, is lost; nats.mode: jetstream loses nothing"
                 );
-                let clock = Arc::new(Clock::new(instance.number));
+                let clock = Arc::new(Clock::new(instance.number.clone()));
                 for root in roots(config) {
                     let group = config.queue_group.clone();
                     let (shared, clock) = (Arc::clone(&shared), Arc::clone(&clock));

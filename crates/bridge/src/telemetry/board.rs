@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::pulse::Pulses;
+use crate::config::Number;
 
 /// The latest status of the pipeline, shared with the HTTP server and the heartbeat.
 #[derive(Debug)]
 pub struct Board {
     began: Instant,
+    number: Number,
     pulses: Pulses,
     status: RwLock<Arc<Status>>,
     /// Routes whose dead letters people let through; the pipeline takes them at its next turn.
@@ -23,14 +25,21 @@ pub struct Board {
 impl Board {
     /// A board on which nothing is ready yet.
     #[must_use]
-    pub fn new(status: Status) -> Self {
+    pub fn new(status: Status, number: Number) -> Self {
         Self {
             began: Instant::now(),
+            number,
             pulses: Pulses::default(),
             status: RwLock::new(Arc::new(status)),
             accepted: Mutex::default(),
             held: Mutex::default(),
         }
+    }
+
+    /// The number that this instance carries.
+    #[must_use]
+    pub fn number(&self) -> &Number {
+        &self.number
     }
 
     /// Our own tasks.
@@ -83,11 +92,12 @@ impl Board {
         *self.status.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(status);
     }
 
-    /// The status as last published, with the uptime of now.
+    /// The status as last published, with number, uptime and memory of now.
     #[must_use]
     pub fn status(&self) -> Status {
         let status = self.status.read().unwrap_or_else(PoisonError::into_inner);
         Status {
+            instance_number: self.number.get(),
             uptime_seconds: self.began.elapsed().as_secs(),
             rss_bytes: rss_bytes(),
             ..Status::clone(&status)
@@ -220,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_status_is_read_as_it_was_published() {
-        let board = Board::new(Status::default());
+        let board = Board::new(Status::default(), Number::new(1));
         assert!(!board.status().ready);
         board.publish(Status { ready: true, ticks_saved: 3, ..Status::default() });
         let status = board.status();
@@ -232,7 +242,7 @@ mod tests {
 
     #[test]
     fn only_a_flood_that_is_there_is_accepted_once() {
-        let board = Board::new(Status::default());
+        let board = Board::new(Status::default(), Number::new(1));
         assert!(!board.accept("ticks"));
         assert!(board.take_accepted().is_empty());
         let flood =

@@ -113,7 +113,7 @@ fn end_of(place: &Place<'_>) -> Result<i64, Unreadable> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Environment;
+    use crate::config::{Environment, Number};
 
     /// A certificate that ends at the beginning of this year.
     fn pem(year: i32) -> String {
@@ -135,7 +135,7 @@ mod tests {
         config.clickhouse.tls.cert_file = Some(key);
         config.nats.tls.ca_file = Some(folder.join("none.pem"));
         config.kafka.properties.insert("ssl.ca.pem".to_owned(), Secret::new(pem(2033)));
-        let metrics = Metrics::new("a", 1);
+        let metrics = Metrics::new("a", Number::new(1));
         let problems = look(&config, &metrics);
         let named: Vec<_> = problems.iter().map(|(key, _)| *key).collect();
         assert_eq!(named, ["clickhouse.tls.cert_file", "nats.tls.ca_file"]);

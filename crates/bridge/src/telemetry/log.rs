@@ -18,7 +18,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 pub use repeats::lines_left_out;
 use repeats::{Passage, Repeats};
 
-use crate::config::{Instance, Log, LogFormat};
+use crate::config::{Instance, Log, LogFormat, Number};
 
 /// Whether standard error is a terminal that wants colours: `NO_COLOR` says no.
 #[must_use]
@@ -47,7 +47,7 @@ where
         .with_ansi(ansi)
         .with_writer(writer)
         .event_format(TextLine {
-            prefix: one_line(&format!("{}#{}", instance.id, instance.number)),
+            instance: Instance { id: one_line(&instance.id), ..instance.clone() },
             repeats: Repeats::default(),
             rest: Format::default().without_time().with_ansi(ansi),
         })
@@ -58,14 +58,14 @@ fn json<W>(log: &Log, instance: &Instance, writer: W) -> impl Subscriber + Send 
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let id = serde_json::Value::from(instance.id.as_str());
     tracing_subscriber::fmt()
         .with_env_filter(filter(&log.level))
         .with_ansi(false)
         .with_writer(writer)
         .fmt_fields(JsonFields::new())
         .event_format(JsonLine {
-            fields: format!("\"instance\":{id},\"instance_number\":{},", instance.number),
+            id: serde_json::Value::from(instance.id.as_str()),
+            number: instance.number.clone(),
             repeats: Repeats::default(),
             rest: Format::default().json().flatten_event(true),
         })
@@ -92,7 +92,7 @@ fn one_line(text: &str) -> String {
 
 /// `2024-01-25T16:00:00.123456Z bridge-1#1  INFO data_bridge::pipeline: batch inserted rows=5`
 struct TextLine {
-    prefix: String,
+    instance: Instance,
     repeats: Repeats,
     rest: Format<Full, ()>,
 }
@@ -112,7 +112,7 @@ where
             return Ok(());
         };
         SystemTime.format_time(&mut writer)?;
-        write!(writer, " {} ", self.prefix)?;
+        write!(writer, " {}#{} ", self.instance.id, self.instance.number.get())?;
         let mut line = String::new();
         self.rest.format_event(context, Writer::new(&mut line), event)?;
         let line = line.strip_suffix('\n').unwrap_or(&line);
@@ -131,8 +131,8 @@ where
 
 /// `{"instance":"bridge-1","instance_number":1,"timestamp":…,"level":"INFO","message":…}`
 struct JsonLine {
-    /// Ends with a comma.
-    fields: String,
+    id: serde_json::Value,
+    number: Number,
     repeats: Repeats,
     rest: Format<Json>,
 }
@@ -154,7 +154,8 @@ where
         let mut line = String::new();
         self.rest.format_event(context, Writer::new(&mut line), event)?;
         let rest = line.strip_prefix('{').unwrap_or(&line);
-        write!(writer, "{{{}", self.fields)?;
+        let (id, number) = (&self.id, self.number.get());
+        write!(writer, "{{\"instance\":{id},\"instance_number\":{number},")?;
         if left_out > 0 {
             write!(writer, "\"left_out\":{left_out},")?;
         }

@@ -2,6 +2,7 @@
 //!
 //! A new one is a field and a line of [`Metrics::new`]; `docs/metrics.md` is written from these.
 
+mod build;
 mod declare;
 mod nats;
 #[cfg(test)]
@@ -16,8 +17,11 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use build::Build;
 use declare::{Buckets, Declare, Declared, Labels, Measure};
 pub use nats::NatsMetrics;
+
+use crate::config::Number;
 
 /// Fine around the promised 100 ms, so that a percentile there is not a guess between far bounds.
 const DURABLE_SECONDS: [f64; 16] =
@@ -161,12 +165,12 @@ pub struct Metrics {
 impl Metrics {
     /// All metrics at zero, with the instance's identity as an info metric.
     #[must_use]
-    pub fn new(instance_id: &str, instance_number: u32) -> Self {
+    pub fn new(instance_id: &str, instance_number: Number) -> Self {
         let mut to = Declare::new();
         to.info(
             "build",
             &["version", "instance_id", "instance_number"],
-            &[env!("CARGO_PKG_VERSION").into(), instance_id.into(), instance_number.to_string()],
+            Build { id: instance_id.to_owned(), number: instance_number },
             "Version and identity of this instance",
         );
         let mut metrics = Self {
@@ -274,7 +278,7 @@ mod tests {
 
     #[test]
     fn the_page_names_instance_and_counts() {
-        let metrics = Metrics::new("bridge-a", 2);
+        let metrics = Metrics::new("bridge-a", Number::new(2));
         metrics.inserted.get_or_create(&OfTable { table: "ticks".to_owned() }).inc_by(7);
         let ticks = OfTable { table: "ticks".to_owned() };
         metrics.insert_seconds.get_or_create(&ticks).observe(0.01);
@@ -289,7 +293,7 @@ mod tests {
 
     #[test]
     fn every_metric_on_the_page_is_declared_under_its_exposed_name() {
-        let metrics = Metrics::new("bridge-a", 2);
+        let metrics = Metrics::new("bridge-a", Number::new(2));
         let of = OfSource { source: "kafka" };
         metrics.received.get_or_create(&of).inc();
         metrics.received_bytes.get_or_create(&of).inc();

@@ -99,13 +99,13 @@ impl Top {
 }
 
 /// An instance whose Kafka and ClickHouse are away: it runs, and says that it is not ready.
-fn lonely_instance(folder: &Path, hub: &Hub) -> Instance {
+fn lonely_instance(folder: &Path, hub: &Hub, id: &str, claims: u32) -> Instance {
     let (nobody, port) = (port::free().unwrap(), port::free().unwrap());
     let mut command = Command::new(binary());
     command.arg("run").env("NO_COLOR", "1").current_dir(folder);
     for set in [
-        "instance.id=lonely".to_owned(),
-        "instance.number=7".to_owned(),
+        format!("instance.id={id}"),
+        format!("instance.number={claims}"),
         format!("kafka.brokers=127.0.0.1:{nobody}"),
         format!("clickhouse.urls=http://127.0.0.1:{nobody}"),
         "nats.enabled=false".to_owned(),
@@ -114,8 +114,8 @@ fn lonely_instance(folder: &Path, hub: &Hub) -> Instance {
     ] {
         command.args(["--set", &set]);
     }
-    let log = folder.join("lonely.log");
-    let process = Process::spawn("lonely", command, &log, Lifetime::WithStarter);
+    let log = folder.join(format!("{id}.log"));
+    let process = Process::spawn(id, command, &log, Lifetime::WithStarter);
     Instance { process: process.expect("it starts"), port }
 }
 
@@ -124,7 +124,7 @@ fn a_hub_shows_who_is_up_dead_and_gone_and_knows_it_after_its_own_restart() {
     let folder = folder("hub");
     let port = port::free().unwrap();
     let hub = Hub::start(&folder, port);
-    let instance = lonely_instance(&folder, &hub);
+    let instance = lonely_instance(&folder, &hub, "lonely", 7);
     let member = hub.wait_life("up");
     assert_eq!(member["instance_id"], "lonely");
     assert_eq!(member["service_name"], "data-bridge-7");
@@ -144,7 +144,7 @@ fn a_hub_shows_who_is_up_dead_and_gone_and_knows_it_after_its_own_restart() {
     let hub = Hub::start(&folder, port);
     assert_eq!(hub.wait_life("dead")["instance_id"], "lonely");
 
-    let instance = lonely_instance(&folder, &hub);
+    let instance = lonely_instance(&folder, &hub, "lonely", 7);
     hub.wait_life("up");
     assert!(instance.terminate(Duration::from_secs(30)).success(), "{}", instance.tail());
     hub.wait_life("left");
@@ -154,6 +154,57 @@ fn a_hub_shows_who_is_up_dead_and_gone_and_knows_it_after_its_own_restart() {
     let status = top.process.wait_exit(Duration::from_secs(30)).expect("nobody answers for good");
     assert_eq!(status.code(), Some(3), "{}", top.said());
     assert!(top.said().contains("error: no hub answers at"), "{}", top.said());
+}
+
+/// Waits until these instances, by id and as they say themselves, carry these numbers.
+#[track_caller]
+fn wait_numbers(hub: &Hub, instances: &[(&str, &Instance, u64)]) {
+    until(PATIENCE, "each to carry its number", || {
+        let said = instances.iter().map(|(id, instance, _)| {
+            let page = http_get(instance.port, "/api/status").unwrap_or_default();
+            let page: Value = serde_json::from_str(&page).unwrap_or_default();
+            (*id, page["instance_number"].as_u64().unwrap_or_default())
+        });
+        let said = said.collect::<Vec<_>>();
+        let wanted = instances.iter().map(|(id, _, number)| (*id, *number)).collect::<Vec<_>>();
+        if said == wanted { Ok(()) } else { Err(format!("{said:?}, {}", hub.fleet())) }
+    });
+}
+
+#[test]
+fn instances_that_claim_one_number_are_told_apart_and_stay_so_when_the_hub_begins_anew() {
+    let folder = folder("hub-numbers");
+    let port = port::free().unwrap();
+    let hub = Hub::start(&folder, port);
+    let start = |hub: &Hub, id: &str| lonely_instance(&folder, hub, id, 1);
+    let a = start(&hub, "a");
+    wait_numbers(&hub, &[("a", &a, 1)]);
+    until(PATIENCE, "the hub to know it", || {
+        let fleet = hub.fleet();
+        if fleet["totals"]["up"] == 1 { Ok(()) } else { Err(fleet.to_string()) }
+    });
+    let b = start(&hub, "b");
+    wait_numbers(&hub, &[("a", &a, 1), ("b", &b, 2)]);
+    let metrics = http_get(b.port, "/metrics").unwrap();
+    assert!(metrics.contains(r#"instance_id="b",instance_number="2""#), "{metrics:.600}");
+
+    assert!(hub.process.stop(Duration::from_secs(10)).unwrap().success());
+    let hub = Hub::start(&folder, port);
+    let c = start(&hub, "c");
+    wait_numbers(&hub, &[("a", &a, 1), ("b", &b, 2), ("c", &c, 3)]);
+    let logged = std::fs::read_to_string(folder.join("c.log")).unwrap();
+    assert!(logged.contains(" c#1 ") && logged.contains(" c#3 "), "{logged}");
+
+    a.kill();
+    until(PATIENCE, "the death of one", || {
+        let fleet = hub.fleet();
+        if fleet["instances"][0]["life"] == "dead" { Ok(()) } else { Err(fleet.to_string()) }
+    });
+    let d = start(&hub, "d");
+    wait_numbers(&hub, &[("b", &b, 2), ("c", &c, 3), ("d", &d, 1)]);
+    let named = hub.fleet()["instances"].as_array().unwrap().clone();
+    let named = named.iter().map(|one| one["service_name"].clone()).collect::<Vec<_>>();
+    assert!(named.contains(&"data-bridge-3".into()), "{named:?}");
 }
 
 #[test]
@@ -228,7 +279,7 @@ fn a_hub_that_forgot_an_instance_is_told_again_who_it_is() {
         ..Status::default()
     };
     let pace = Pace { heartbeat: Duration::from_millis(20), ..Pace::default() };
-    let board = Arc::new(Board::new(status));
+    let board = Arc::new(Board::new(status, config.instance.number.clone()));
     let reporter = wait_for(async {
         Reporter::start(&tokio::runtime::Handle::current(), &config, board, pace)
     })

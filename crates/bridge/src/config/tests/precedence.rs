@@ -9,7 +9,7 @@ fn the_environment_is_stronger_than_the_file_and_flags_are_the_strongest() {
     let flag = Override { flag: "--set", key: "instance.id", value: "from-flag" };
     let loaded = Config::load(Some(file), &environment(&variables), &[flag]).unwrap();
     assert_eq!(loaded.config.instance.id, "from-flag");
-    assert_eq!(loaded.config.instance.number, 2);
+    assert_eq!(loaded.config.instance.number.get(), 2);
     assert_eq!(loaded.config.kafka.brokers, "env:1,env:2");
     assert_eq!(loaded.config.log.level, "info", "an empty variable counts as not set");
     let origin = |path| {
@@ -38,7 +38,7 @@ fn every_variable_sets_its_key() {
         ("LOG_LEVEL", "WARNING"),
     ];
     let config = load_with("", &variables).unwrap().config;
-    assert_eq!(config.instance, Instance { id: "i-3".into(), number: 3 });
+    assert_eq!(config.instance, Instance { id: "i-3".into(), number: Number::new(3) });
     assert_eq!(config.http.listen.port(), 9403, "follows the number");
     assert_eq!(config.kafka.brokers, "k:1");
     assert_eq!(config.kafka.group_id, "g");
@@ -99,7 +99,7 @@ kafka:
 ";
     let variables = [("NAME", "n"), ("PW", "top secret"), ("ROUTE", "ticks")];
     let config = load_with(text, &variables).unwrap().config;
-    assert_eq!(config.instance, Instance { id: "n-x".into(), number: 4 });
+    assert_eq!(config.instance, Instance { id: "n-x".into(), number: Number::new(4) });
     assert_eq!(config.kafka.brokers, "n:1,b:2");
     assert_eq!(config.kafka.properties["sasl.password"].expose(), "top secret");
     assert_eq!(config.kafka.properties["client.rack"].expose(), "a${b}");

@@ -22,9 +22,9 @@ fn life(registry: &Registry, now_ms: i64) -> Life {
 fn a_heartbeat_of_a_stranger_is_answered_by_register_again() {
     let mut registry = Registry::default();
     let beat = Heartbeat { instance_id: "a".to_owned(), ..Heartbeat::default() };
-    assert!(!registry.heartbeat(beat.clone(), 1));
-    assert!(registry.register(registration("a"), 2));
-    assert!(registry.heartbeat(beat, 3));
+    assert!(registry.heartbeat(beat.clone(), 1).is_none());
+    assert!(registry.register(registration("a"), 2).is_some());
+    assert!(registry.heartbeat(beat, 3).is_some());
     let member = &registry.fleet(4).instances[0];
     assert_eq!((member.heartbeats, member.heartbeat_ms), (1, 3));
 }
@@ -35,7 +35,7 @@ fn a_member_that_is_only_expected_has_to_register_too() {
     let expected = Expected { id: "a".to_owned(), number: 1, url: "http://h:1".to_owned() };
     registry.expect(&[expected], 0);
     let beat = Heartbeat { instance_id: "a".to_owned(), ..Heartbeat::default() };
-    assert!(!registry.heartbeat(beat, 1));
+    assert!(registry.heartbeat(beat, 1).is_none());
     assert_eq!(registry.to_look_at().len(), 1);
     registry.expect(&[], 2);
     assert!(registry.fleet(3).instances.is_empty());
@@ -44,7 +44,7 @@ fn a_member_that_is_only_expected_has_to_register_too() {
 #[test]
 fn three_misses_are_death_and_one_answer_is_life() {
     let mut registry = Registry::default();
-    registry.register(registration("a"), 0);
+    registry.register(registration("a"), 0).unwrap();
     assert_eq!(life(&registry, 0), Life::Expected);
     registry.seen("a", Ok(page("a", 5)), 1_000);
     assert_eq!(life(&registry, 1_000), Life::Up);
@@ -64,7 +64,7 @@ fn three_misses_are_death_and_one_answer_is_life() {
 #[test]
 fn an_instance_that_answers_under_another_id_is_no_sign_of_life() {
     let mut registry = Registry::default();
-    registry.register(registration("a"), 0);
+    registry.register(registration("a"), 0).unwrap();
     for second in 1..=3 {
         registry.seen("a", Ok(page("b", 5)), second * 1_000);
     }
@@ -76,7 +76,7 @@ fn an_instance_that_answers_under_another_id_is_no_sign_of_life() {
 #[test]
 fn rates_are_over_the_last_seconds_and_begin_anew_with_the_instance() {
     let mut registry = Registry::default();
-    registry.register(registration("a"), 0);
+    registry.register(registration("a"), 0).unwrap();
     for second in 0..20_u32 {
         let rows = u64::from(second) * 1_000;
         registry.seen("a", Ok(page("a", rows)), i64::from(second) * 1_000);
@@ -91,7 +91,7 @@ fn rates_are_over_the_last_seconds_and_begin_anew_with_the_instance() {
 #[test]
 fn what_is_saved_comes_back_and_waits_to_be_seen() {
     let mut registry = Registry::default();
-    registry.register(registration("a"), 7);
+    registry.register(registration("a"), 7).unwrap();
     registry.seen("a", Ok(page("a", 5)), 8);
     let again = Registry::restored(registry.saved(), 100);
     let member = &again.fleet(101).instances[0];
@@ -103,25 +103,92 @@ fn what_is_saved_comes_back_and_waits_to_be_seen() {
 fn the_registry_has_an_end() {
     let mut registry = Registry::default();
     for number in 0..MOST_MEMBERS {
-        assert!(registry.register(registration(&number.to_string()), 0));
+        assert!(registry.register(registration(&number.to_string()), 0).is_some());
     }
-    assert!(!registry.register(registration("one more"), 0));
-    assert!(registry.register(registration("7"), 0));
-    assert!(!registry.register(Registration::default(), 0));
+    assert!(registry.register(registration("one more"), 0).is_none());
+    assert!(registry.register(registration("7"), 0).is_some());
+    assert!(registry.register(Registration::default(), 0).is_none());
     registry.forget_the_old(FORGET_AFTER_MS + 1);
-    assert!(registry.register(registration("one more"), FORGET_AFTER_MS + 1));
+    assert!(registry.register(registration("one more"), FORGET_AFTER_MS + 1).is_some());
 }
 
 #[test]
 fn one_that_says_that_it_stops_has_left_and_did_not_die() {
     let mut registry = Registry::default();
-    registry.register(registration("a"), 1);
+    registry.register(registration("a"), 1).unwrap();
     registry.seen("a", Ok(page("a", 5)), 1);
     let status = "stopping".to_owned();
-    registry
-        .heartbeat(Heartbeat { instance_id: "a".to_owned(), status, ..Heartbeat::default() }, 2);
+    let last = Heartbeat { instance_id: "a".to_owned(), status, ..Heartbeat::default() };
+    registry.heartbeat(last, 2).unwrap();
     assert_eq!(life(&registry, 3), Life::Left);
     assert!(registry.to_look_at().is_empty());
-    registry.register(registration("a"), 4);
+    registry.register(registration("a"), 4).unwrap();
     assert_ne!(life(&registry, 5), Life::Left);
+}
+
+fn beat(id: &str) -> Heartbeat {
+    Heartbeat { instance_id: id.to_owned(), ..Heartbeat::default() }
+}
+
+#[test]
+fn no_two_that_are_there_hold_one_number() {
+    let mut registry = Registry::default();
+    let mut lease = |id: &str, at| registry.register(registration(id), at).unwrap().0;
+    assert_eq!(["a", "b", "c"].map(|id| lease(id, 1)), [1, 2, 3]);
+    let named = registry.fleet(1).instances;
+    assert_eq!(named[2].service_name, "data-bridge-3");
+    // b dies: its number is free after the third look that brings nothing, and not before.
+    registry.seen("b", Ok(page("b", 1)), 1);
+    for miss in 1..MISSES {
+        registry.seen("b", Err("refused".to_owned()), i64::from(miss) * 1_000);
+    }
+    assert_eq!(registry.register(registration("d"), 2_000), Some(Lease(4)));
+    registry.seen("b", Err("refused".to_owned()), 3_000);
+    assert_eq!(registry.register(registration("e"), 3_000), Some(Lease(2)));
+    // It was only frozen: what it carries is another's now, and its next heartbeat says so.
+    assert_eq!(registry.heartbeat(beat("b"), 4_000), Some(Lease(5)));
+    assert_eq!(registry.heartbeat(beat("e"), 4_000), Some(Lease(2)));
+    // One that leaves gives its number back.
+    registry.heartbeat(Heartbeat { status: "stopping".to_owned(), ..beat("a") }, 5_000).unwrap();
+    assert_eq!(registry.register(registration("f"), 5_000), Some(Lease(1)));
+}
+
+#[test]
+fn a_number_is_kept_over_a_restart_of_the_hub_with_and_without_its_file() {
+    let mut registry = Registry::default();
+    registry.register(registration("a"), 1).unwrap();
+    registry.register(registration("b"), 1).unwrap();
+    let mut again = Registry::restored(registry.saved(), 10);
+    assert_eq!(again.register(registration("c"), 11), Some(Lease(3)));
+    assert_eq!(again.heartbeat(beat("b"), 12), Some(Lease(2)));
+    // Without it: whoever carries a number asks for it again.
+    let mut anew = Registry::default();
+    assert!(anew.heartbeat(beat("b"), 20).is_none());
+    let carried = |id, number| Registration { instance_number: number, ..registration(id) };
+    assert_eq!(anew.register(registration("c"), 21), Some(Lease(1)));
+    assert_eq!(anew.register(carried("b", 2), 22), Some(Lease(2)));
+    assert_eq!(anew.register(carried("a", 1), 23), Some(Lease(3)));
+}
+
+#[test]
+fn nobody_gets_the_number_of_an_instance_that_a_supervisor_starts() {
+    let mut registry = Registry::default();
+    assert_eq!(registry.register(registration("stranger"), 1), Some(Lease(1)));
+    let expected = Expected { id: "a".to_owned(), number: 1, url: "http://h:1".to_owned() };
+    registry.expect(&[expected], 2);
+    assert_eq!(registry.register(registration("a"), 3), Some(Lease(1)));
+    assert_eq!(registry.heartbeat(beat("stranger"), 4), Some(Lease(2)));
+    let none = Registration { instance_number: 0, ..registration("no bridge") };
+    assert_eq!(registry.register(none, 5), Some(Lease(0)));
+}
+
+#[test]
+fn one_that_nobody_can_reach_holds_its_number_as_long_as_its_heartbeats_come() {
+    let mut registry = Registry::default();
+    registry.register(registration("a"), 1).unwrap();
+    for look in 1..=5 {
+        registry.seen("a", Err("no route to host".to_owned()), look * 1_000);
+    }
+    assert_eq!(registry.register(registration("b"), 6_000), Some(Lease(2)));
+    assert_eq!(registry.register(registration("c"), SILENCE_MS + 2), Some(Lease(1)));
 }

@@ -54,10 +54,11 @@ fn read(answer: &str) -> BTreeMap<&str, i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Number;
 
     #[test]
     fn every_table_of_the_catalog_has_its_fullest_partition_and_no_other_is_told() {
-        let metrics = Metrics::new("a", 1);
+        let metrics = Metrics::new("a", Number::new(1));
         count(&read("ticks\t7\nstrange\t9\n"), &Catalog::shipped(), &metrics);
         let page = metrics.page().unwrap();
         assert!(page.contains("data_bridge_clickhouse_parts{table=\"ticks\"} 7\n"), "{page}");

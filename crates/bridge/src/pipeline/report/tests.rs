@@ -1,12 +1,12 @@
 //! Series whose event no test causes between real servers.
 
 use super::*;
-use crate::config::Environment;
+use crate::config::{Environment, Number};
 use crate::source::nats::NatsStatus;
 
 #[test]
 fn what_the_source_of_nats_counts_is_exposed_once_however_often_it_is_told() {
-    let metrics = Metrics::new("a", 1);
+    let metrics = Metrics::new("a", Number::new(1));
     let mut seen = nats::Seen::default();
     let status = NatsStatus {
         connected: true,
@@ -50,8 +50,8 @@ fn what_the_source_of_nats_counts_is_exposed_once_however_often_it_is_told() {
 fn refused_commits_and_partitions_made_anew_are_counted_once() {
     let config = Config::from_defaults(&Environment::default());
     let clickhouse = ClickHouse::new(&config.clickhouse).unwrap();
-    let metrics = Arc::new(Metrics::new("a", 1));
-    let board = Arc::new(Board::new(Status::default()));
+    let metrics = Arc::new(Metrics::new("a", Number::new(1)));
+    let board = Arc::new(Board::new(Status::default(), Number::new(1)));
     let catalog = Arc::new(Catalog::shipped());
     let mut report = Report::new(&config, catalog, clickhouse, board, Arc::clone(&metrics));
     report.commit_failed();

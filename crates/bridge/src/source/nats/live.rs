@@ -14,6 +14,7 @@ use tracing::{debug, warn};
 use super::gather::Sorter;
 use super::routing::Memo;
 use super::shared::{Gate, Shared};
+use crate::config::Number;
 
 /// Bits of a position that name the instance; `instance.number` fits.
 const INSTANCE_BITS: u32 = 10;
@@ -23,12 +24,11 @@ const INSTANCE_BITS: u32 = 10;
 #[derive(Debug)]
 pub(super) struct Clock {
     last: AtomicU64,
-    instance: u64,
+    instance: Number,
 }
 
 impl Clock {
-    pub(super) fn new(instance: u32) -> Self {
-        let instance = u64::from(instance) & ((1 << INSTANCE_BITS) - 1);
+    pub(super) fn new(instance: Number) -> Self {
         Self { last: AtomicU64::new(0), instance }
     }
 
@@ -42,7 +42,8 @@ impl Clock {
             .last
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(after(last)))
             .unwrap_or_default();
-        let position = (after(last) << INSTANCE_BITS) | self.instance;
+        let instance = u64::from(self.instance.get()) & ((1 << INSTANCE_BITS) - 1);
+        let position = (after(last) << INSTANCE_BITS) | instance;
         (Position(position), i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
     }
 }
@@ -125,7 +126,7 @@ mod tests {
 
     #[test]
     fn positions_rise_and_name_the_instance() {
-        let clock = Clock::new(5);
+        let clock = Clock::new(Number::new(5));
         let positions: Vec<_> = (0..10_000).map(|_| clock.next().0.0).collect();
         assert!(positions.is_sorted_by(|one, next| one < next));
         assert!(positions.iter().all(|position| position & 1_023 == 5));

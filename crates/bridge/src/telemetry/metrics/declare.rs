@@ -9,8 +9,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::{Metric, Registry, Unit};
 
 /// Stands before every name.
 const PREFIX: &str = "data_bridge";
@@ -62,12 +61,11 @@ impl Declare {
         &mut self,
         name: &str,
         names: &'static [&'static str],
-        values: &[String],
+        metric: impl Metric,
         help: &'static str,
     ) {
         self.describe(&format!("{name}_info"), "info", names, help);
-        let labels: Vec<_> = names.iter().copied().zip(values.iter().cloned()).collect();
-        self.registry.register(name, help, Info::new(labels));
+        self.registry.register(name, help, metric);
     }
 
     pub(super) fn counter(&mut self, name: &str, help: &'static str) -> Counter {

@@ -1,6 +1,7 @@
 //! `docs/metrics.md`, written from the declarations.
 
 use super::Metrics;
+use crate::config::Number;
 
 const HEAD: &str = "# Metrics
 
@@ -14,7 +15,7 @@ batch, never per message. A series appears when its first event happens.
 ";
 
 fn markdown() -> String {
-    let rows = Metrics::new("", 0).declared.into_iter().map(|metric| {
+    let rows = Metrics::new("", Number::new(0)).declared.into_iter().map(|metric| {
         let labels = metric.labels.iter().map(|label| format!("`{label}`"));
         let labels = labels.collect::<Vec<_>>().join(", ");
         format!("| `{}` | {} | {labels} | {} |\n", metric.name, metric.kind, metric.help)
