@@ -87,7 +87,8 @@ fn push_rare(out: &mut Vec<u8>, chance: &mut Chance, lot: u32, unscaled: u64, di
         }
         // Scientific, as other writers do.
         8..=12 => put(format_args!("{unscaled}{}{digits}", chance.pick(&["e-", "E-", "e-0"]))),
-        13..=15 => put(format_args!("{unscaled}00E-{}", digits + 2)),
+        // Multiplied, for a number may not begin with a zero that is not its only digit.
+        13..=15 => put(format_args!("{}E-{}", u128::from(unscaled) * 100, digits + 2)),
         // More zeros than are needed.
         16..=20 if width > 0 => put(format_args!("{whole}.{rest:0width$}000000000000")),
         // A whole number.
@@ -225,5 +226,29 @@ fn month_days(year: i64, month: i64) -> i64 {
         2 => 28,
         4 | 6 | 9 | 11 => 30,
         _ => 31,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is meant to be read is a number of JSON: no zero before other digits, a digit on each
+    /// side of the point. Prices near zero are where it goes wrong first.
+    #[test]
+    fn every_price_is_a_number_of_json() {
+        for seed in 0..2_000 {
+            let mut chance = Chance::new(seed, 0, 0);
+            let digits = chance.below(9);
+            for unscaled in [0, 1, 9, 10, u64::from(chance.below(1_000_000)), 99_999_999_999] {
+                for lot in 0..30 {
+                    let mut text = Vec::new();
+                    push_rare(&mut text, &mut chance, lot, unscaled, digits);
+                    let text = String::from_utf8(text).expect("digits are text");
+                    let read = serde_json::from_str::<serde_json::Value>(&text);
+                    assert!(read.is_ok(), "{unscaled} / 10^{digits} as {lot}: {text}");
+                }
+            }
+        }
     }
 }
