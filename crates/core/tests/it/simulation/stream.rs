@@ -118,24 +118,30 @@ impl World {
         u64::try_from(interval.as_micros()).unwrap_or(0) + MARGIN
     }
 
-    /// What somebody works on is delivered to nobody else, unless time itself jumped. From then on
-    /// it is in several hands, and comes again when one of them gives it back.
+    /// What somebody works on is delivered to nobody else, unless time itself jumped. Then it is in
+    /// several hands, and comes again once for each that gives it back.
     fn assert_not_kept(&mut self, log: usize, index: usize) {
-        for (who, instance) in self.instances.iter().enumerate().filter(|(_, one)| one.is_up) {
+        let was_given = self.given_by_one_of_several.remove(&(log, index));
+        let Some(who) = self.keeper(log, index) else {
+            return;
+        };
+        let jumped = self.now - self.jumped <= 2 * self.patience(who);
+        assert!(
+            jumped || was_given,
+            "message {index} is delivered again while instance {who} works on it"
+        );
+    }
+
+    /// Who works on a message.
+    fn keeper(&self, log: usize, index: usize) -> Option<usize> {
+        let keeps = |instance: &Instance| {
             let lanes = instance.streams.values().filter(|lane| lane.log == log && !lane.is_gone);
             let kept = lanes.flat_map(|lane| {
                 lane.chunks.iter().filter(|(chunk, _)| !lane.given.contains(chunk))
             });
-            let is_kept = kept.flat_map(|(_, indexes)| indexes).any(|kept| *kept == index);
-            let jumped = self.now - self.jumped <= 2 * self.patience(who);
-            if is_kept && jumped {
-                self.in_several_hands.insert((log, index));
-            }
-            assert!(
-                !is_kept || self.in_several_hands.contains(&(log, index)),
-                "message {index} is delivered again while instance {who} works on it"
-            );
-        }
+            kept.flat_map(|(_, indexes)| indexes).any(|kept| *kept == index)
+        };
+        self.instances.iter().position(|instance| instance.is_up && keeps(instance))
     }
 
     fn return_to_broker(&mut self, log: usize, indexes: &[usize], when: Return) {
@@ -143,6 +149,11 @@ impl World {
             Return::AtOnce => self.now,
             Return::Later => self.now + self.rng.u64(SECOND..10 * SECOND),
         };
+        for index in indexes {
+            if self.keeper(log, *index).is_some() {
+                self.given_by_one_of_several.insert((log, *index));
+            }
+        }
         if let Some(stream) = &mut self.logs[log].stream {
             for index in indexes {
                 // A nak of a message that was acked meanwhile says nothing.
@@ -188,6 +199,7 @@ impl World {
             for index in indexes {
                 if let Some(due) = stream.pending.get_mut(&index) {
                     *due = until;
+                    self.given_by_one_of_several.remove(&(log, index));
                 }
             }
         }
@@ -202,10 +214,10 @@ impl World {
             when == Return::Later || instance.stopping.is_some_and(|deadline| deadline <= self.now),
             "given back at once before the deadline of a stop"
         );
-        self.return_to_broker(log, &indexes, when);
         let lane = self.instances[who].streams.get_mut(&id).expect("found above");
         let given = lane.given.insert(chunk);
         assert!(given, "chunk {chunk} is given back twice");
+        self.return_to_broker(log, &indexes, when);
     }
 
     /// The broker made the stream anew: what is held of it is not acked.

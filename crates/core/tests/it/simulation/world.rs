@@ -93,8 +93,9 @@ pub(super) struct World {
     pub(super) instances: Vec<Instance>,
     pub(super) last_lane: u32,
     pub(super) make: Make,
-    /// Messages of streams that more than one instance holds, since time jumped.
-    pub(super) in_several_hands: BTreeSet<(usize, usize)>,
+    /// Messages of streams that one instance gave back while another holds them, since time jumped:
+    /// each may be delivered once more.
+    pub(super) given_by_one_of_several: BTreeSet<(usize, usize)>,
     /// Inserts that were durable, and commits that were accepted.
     pub(super) progress: u64,
     pub(super) is_calm: bool,
@@ -165,7 +166,7 @@ impl World {
             instances,
             last_lane: 0,
             make,
-            in_several_hands: BTreeSet::new(),
+            given_by_one_of_several: BTreeSet::new(),
             progress: 0,
             is_calm: false,
             without,
