@@ -14,7 +14,7 @@ const TEST: &str = "simulation::nothing_is_lost_and_nothing_stalls_in_any_world"
 /// the command that lives through it again is shown.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  cargo xtask sim --seeds 200000           200,000 worlds; some minutes on two cores
+  cargo xtask sim --seeds 200000           200,000 worlds; half an hour on two free cores
   cargo xtask sim --seed 17                world 17 again, with all that engines are told and say
   cargo xtask sim --seed 17 --events 137 --without crash,lose")]
 pub(crate) struct Arguments {
