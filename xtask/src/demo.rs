@@ -1,6 +1,7 @@
 //! `cargo xtask demo`: the whole system on real servers, and the proof that nothing got lost.
 //!
-//! Kafka, NATS and ClickHouse are started, tables, topics and the stream made, three instances run.
+//! Kafka, NATS and ClickHouse are started, tables, topics and the stream made, three instances and a
+//! hub with their page run.
 //! While messages of all kinds flow by both ways, bad ones and duplicates among them, one instance is
 //! killed and started again. At the end every row in ClickHouse is compared with what must be there.
 
@@ -19,12 +20,14 @@ use data_bridge_stack::process::{Lifetime, Process};
 use crate::{screen, stack};
 
 mod fleet;
+mod hub;
 mod load;
 mod tables;
 mod view;
 mod ways;
 
 use fleet::Fleet;
+use hub::Hub;
 use load::Load;
 use view::View;
 use ways::Ways;
@@ -72,8 +75,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     let bridge = stack::bridge_binary()?;
     let lifetime = if arguments.keep { Lifetime::Detached } else { Lifetime::WithStarter };
     let servers = Servers::start(&bridge, &folder, lifetime)?;
-    let config = write_config(&folder, &servers)?;
+    let page = format!("http://127.0.0.1:{}", port::free_or(9400)?);
+    let config = write_config(&folder, &servers, &page)?;
     init(&bridge, &config, &folder)?;
+    let hub = Hub::start(&bridge, &config, &folder, lifetime)?;
+    screen::line(&format!("demo   watch it at {page}"));
     let mut fleet = Fleet::start(&bridge, &config, &folder, lifetime)?;
     fleet.wait_until_ready(READY_LIMIT)?;
     screen::line(&format!("demo   ready after {}", seconds(begun)));
@@ -85,10 +91,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
         screen::line(&line);
     }
 
-    explain(&servers, &fleet, &config, arguments.keep);
+    explain(&servers, &page, &config, arguments.keep);
     let mut wrong = Vec::new();
     if !arguments.keep {
         wrong = fleet.stop()?;
+        wrong.extend(hub.stop()?);
         servers.clickhouse.stop()?;
         servers.nats.stop()?;
         servers.kafka.stop()?;
@@ -130,7 +137,7 @@ impl Servers {
 }
 
 /// JSON is YAML, and needs no care about what a value may hold.
-fn write_config(folder: &Path, servers: &Servers) -> Result<PathBuf> {
+fn write_config(folder: &Path, servers: &Servers, page: &str) -> Result<PathBuf> {
     let config = serde_json::json!({
         "kafka": {
             "brokers": servers.kafka.bootstrap(),
@@ -141,6 +148,7 @@ fn write_config(folder: &Path, servers: &Servers) -> Result<PathBuf> {
         },
         "nats": { "cluster_urls": [servers.nats.url()] },
         "clickhouse": { "urls": [servers.clickhouse.url()] },
+        "hub": { "url": page, "listen": page.trim_start_matches("http://") },
     });
     let path = folder.join("bridge.yaml");
     fs::write(&path, format!("{config:#}\n"))
@@ -221,7 +229,7 @@ fn both_ways(servers: &Servers, fleet: &Fleet) -> Result<Ways> {
     }
 }
 
-fn explain(servers: &Servers, fleet: &Fleet, config: &Path, keep: bool) {
+fn explain(servers: &Servers, page: &str, config: &Path, keep: bool) {
     if !keep {
         screen::line("demo   now all is stopped; `cargo xtask demo --keep` leaves it running");
         return;
@@ -235,7 +243,8 @@ fn explain(servers: &Servers, fleet: &Fleet, config: &Path, keep: bool) {
     ] {
         screen::line(&format!("  curl {url} -d \"{query}\""));
     }
-    screen::line(&format!("  curl {}/api/status", fleet.url(0)));
+    screen::line(&format!("  a browser at {page}"));
+    screen::line(&format!("  data-bridge top --hub {page}"));
     screen::line(&format!("  data-bridge check --config {}", config.display()));
     screen::line("Stop it with: cargo xtask stack down");
 }

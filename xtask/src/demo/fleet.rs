@@ -103,10 +103,6 @@ impl Fleet {
         self.members.iter().map(Bridge::port).collect()
     }
 
-    pub(super) fn url(&self, index: usize) -> String {
-        self.members[index].url()
-    }
-
     pub(super) fn logs(&self) -> Vec<String> {
         self.members.iter().map(|member| member.process().log().display().to_string()).collect()
     }
