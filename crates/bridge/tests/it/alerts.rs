@@ -1,7 +1,7 @@
-//! A real Prometheus scrapes an instance with our rules: an alert fires, and resolves.
+//! A real Prometheus scrapes a fleet with our rules: alerts fire, and resolve.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use data_bridge_lab::kafka::Producer;
@@ -31,18 +31,19 @@ fn rules_in_seconds() -> String {
 struct Prometheus {
     process: Process,
     port: u16,
+    folder: PathBuf,
 }
 
 impl Prometheus {
-    fn start(scenario: &Scenario, instance: &Instance) -> Self {
+    fn start(scenario: &Scenario, fleet: &[Instance]) -> Self {
         let folder = scenario.folder.join("prometheus");
         fs::create_dir_all(&folder).expect("a folder can be made");
-        let config = format!(
-            "global: {{ scrape_interval: 250ms, scrape_timeout: 250ms, evaluation_interval: 250ms }}\n\
-             rule_files: [rules.yaml]\n\
-             scrape_configs:\n  - job_name: bridge\n    static_configs:\n      - targets: [\"127.0.0.1:{}\"]\n",
-            instance.port
-        );
+        let config = "\
+global: { scrape_interval: 250ms, scrape_timeout: 250ms, evaluation_interval: 250ms }
+rule_files: [rules.yaml]
+scrape_configs:
+  - { job_name: bridge, file_sd_configs: [{ files: [fleet.json] }] }
+";
         fs::write(folder.join("prometheus.yaml"), config).expect("a file can be written");
         fs::write(folder.join("rules.yaml"), rules_in_seconds()).expect("a file can be written");
         let port = port::free().expect("a port is free");
@@ -51,10 +52,11 @@ impl Prometheus {
             .arg(format!("--config.file={}", folder.join("prometheus.yaml").display()))
             .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"));
+        scrape(&folder, fleet);
         let log = folder.join("prometheus.log");
         let process = Process::spawn("prometheus", command, &log, Lifetime::WithStarter)
             .expect("prometheus starts");
-        Self { process, port }
+        Self { process, port, folder }
     }
 
     /// Names and labels of the alerts that fire.
@@ -84,8 +86,17 @@ impl Prometheus {
     }
 }
 
+/// Has these instances scraped from now on. Moved into place, since Prometheus watches the file.
+fn scrape(folder: &Path, fleet: &[Instance]) {
+    let targets: Vec<_> =
+        fleet.iter().map(|instance| format!("127.0.0.1:{}", instance.port)).collect();
+    let text = serde_json::json!([{ "targets": targets }]).to_string();
+    fs::write(folder.join("next"), text).expect("a file can be written");
+    fs::rename(folder.join("next"), folder.join("fleet.json")).expect("a file can be moved");
+}
+
 #[test]
-fn a_dead_letter_and_a_renamed_table_alert_and_resolve() {
+fn a_dead_instance_a_dead_letter_and_a_renamed_table_alert_and_resolve() {
     // Continuous integration has it; at home everything else is worth testing without.
     if std::env::var_os("CI").is_none()
         && Command::new("prometheus").arg("--version").output().is_err()
@@ -96,11 +107,15 @@ fn a_dead_letter_and_a_renamed_table_alert_and_resolve() {
     let scenario = Scenario::new("alerts", &clickhouse().url())
         .with("retry", "{ initial_ms: 100, max_ms: 500 }");
     scenario.init();
-    let bridge = scenario.start(1);
-    bridge.wait_ready();
-    let prometheus = Prometheus::start(&scenario, &bridge);
-    // One instance where three should be: the scrape works and the rules are evaluated.
+    let mut fleet: Vec<_> = (1..=3).map(|number| scenario.start(number)).collect();
+    fleet.iter().for_each(Instance::wait_ready);
+    let prometheus = Prometheus::start(&scenario, &fleet);
+    fleet[2].kill();
     prometheus.wait("DataBridgeInstancesMissing", true);
+    fleet[2] = scenario.start(3);
+    fleet[2].wait_ready();
+    scrape(&prometheus.folder, &fleet);
+    prometheus.wait("DataBridgeInstancesMissing", false);
 
     let producer = Producer::connect(&kafka().bootstrap()).unwrap();
     let topic = format!("{}{}", scenario.prefix(), Kind::Tick.topic());
@@ -119,5 +134,5 @@ fn a_dead_letter_and_a_renamed_table_alert_and_resolve() {
     scenario.query(&format!("RENAME TABLE {database}.away TO {database}.ticks")).unwrap();
     prometheus.wait("DataBridgeRoutePaused", false);
     scenario.wait_rows("ticks", 1);
-    bridge.end();
+    fleet.iter().for_each(Instance::end);
 }
