@@ -302,6 +302,11 @@ impl Reply {
                     let entry = offsets::entry(&*partition);
                     let offset = match entry.error {
                         Some(error) => Err(error),
+                        // Where a leader does not answer in time, librdkafka leaves the place empty
+                        // and names no error.
+                        None if entry.offset == i64::from(rd::RD_KAFKA_OFFSET_INVALID) => {
+                            Err(timed_out())
+                        }
                         None => Ok(entry.offset),
                     };
                     (entry.topic.to_owned(), entry.partition, offset)
@@ -378,4 +383,35 @@ pub(super) unsafe fn items<'i, T>(first: *const T, count: usize) -> &'i [T] {
     }
     // SAFETY: as said.
     unsafe { slice::from_raw_parts(first, count) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WAIT: Duration = Duration::from_millis(300);
+
+    #[test]
+    fn an_end_that_no_broker_told_is_not_taken_for_an_offset() {
+        let properties = [("test.mock.num.brokers".to_owned(), "1".to_owned())];
+        let client = Client::admin(&properties).expect("librdkafka mocks a broker");
+        let topic = c_name("t");
+        // SAFETY: the cluster lives as long as the client; the name ends in NUL.
+        let cluster = unsafe {
+            let cluster = rd::rd_kafka_handle_mock_cluster(client.rk);
+            rd::rd_kafka_mock_topic_create(cluster, topic.as_ptr(), 1, 1);
+            cluster
+        };
+        let mut partitions = Offsets::new();
+        partitions.add("t", 0, None, None);
+        let end = |wait| client.offsets_at(&partitions, OffsetsAt::End, wait);
+        let told = end(Duration::from_secs(10)).expect("the broker answers");
+        assert!(matches!(told[..], [(_, 0, Ok(0))]), "{told:?}");
+        // Who leads the partition is known now; the leader is asked, and keeps silent.
+        // SAFETY: as above; -1 stands for all of its brokers.
+        unsafe { rd::rd_kafka_mock_broker_set_rtt(cluster, -1, 10_000) };
+        let untold = end(WAIT);
+        let tells = untold.iter().flatten().any(|(.., offset)| offset.is_ok());
+        assert!(!tells, "{untold:?}");
+    }
 }
