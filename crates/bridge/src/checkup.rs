@@ -22,6 +22,9 @@ const FAIL_OVER: Duration = Duration::from_secs(12);
 /// What reassigning and the first fetch add to session and heartbeat.
 const REASSIGNMENT: Duration = Duration::from_secs(2);
 
+/// Connections to ClickHouse that may be cut before it counts as unreachable.
+const TRIES: u32 = 5;
+
 /// How long the cluster may take to answer.
 const KAFKA_LIMIT: Duration = Duration::from_secs(5);
 
@@ -205,7 +208,7 @@ async fn clickhouse(config: &Config) -> Vec<Finding> {
         Ok(clickhouse) => clickhouse,
         Err(error) => return vec![Finding::new(Level::Problem, SUBJECT, error.to_string())],
     };
-    let version = match clickhouse.query("SELECT version() FORMAT TabSeparated").await {
+    let version = match version(&clickhouse).await {
         Ok(version) => version.trim().to_owned(),
         Err(failure @ Failure::Server { .. }) => {
             let text = format!("{}: {failure}", clickhouse.url());
@@ -228,6 +231,18 @@ async fn clickhouse(config: &Config) -> Vec<Finding> {
         findings.extend(table_findings(&clickhouse, table).await);
     }
     findings
+}
+
+/// Asks again when the connection was cut: a server that wants another certificate says so after the
+/// handshake, and now and then only the end of the connection is seen.
+async fn version(clickhouse: &ClickHouse) -> Result<String, Failure> {
+    let mut tries = 1;
+    loop {
+        match clickhouse.query("SELECT version() FORMAT TabSeparated").await {
+            Err(Failure::Cut(_)) if tries < TRIES => tries += 1,
+            answer => return answer,
+        }
+    }
 }
 
 /// The tables that this configuration's topics and subjects lead to, and `dead_letters`.

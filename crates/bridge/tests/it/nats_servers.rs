@@ -207,7 +207,7 @@ fn a_message_larger_than_a_pull_asks_for_passes_alone() {
 
 #[test]
 fn a_message_above_the_limit_that_its_server_has_by_now_is_read_and_others_are_refused() {
-    let folder = folder("server-nats_limit");
+    let folder = folder("server-nats_payload");
     std::fs::create_dir_all(&folder).expect("a folder can be made");
     let config = folder.join("nats.conf");
     let limit = |bytes: u32| {
@@ -217,7 +217,7 @@ fn a_message_above_the_limit_that_its_server_has_by_now_is_read_and_others_are_r
     let arguments = vec!["-c".to_owned(), config.display().to_string()];
     let options = NatsOptions { arguments, ..NatsOptions::default() };
     let mut server = Nats::start(&folder, options).expect("NATS starts");
-    let scenario = scenario("nats_limit", &server.url(), "");
+    let scenario = scenario("nats_payload", &server.url(), "");
     scenario.init();
     let tick = |number: u64, padding: usize| {
         let time = 1_706_198_400_123 + number;
@@ -228,7 +228,7 @@ fn a_message_above_the_limit_that_its_server_has_by_now_is_read_and_others_are_r
     };
     let publish = |server: &Nats, payload: &str| {
         let mut publisher = publisher(&server.url(), Assurance::Confirmed);
-        publisher.publish_one("nats_limit.market.EURUSD.tick", payload.as_bytes(), &[])
+        publisher.publish_one("nats_payload.market.EURUSD.tick", payload.as_bytes(), &[])
     };
     publish(&server, &tick(0, 300_000)).expect("stored");
     publish(&server, &tick(1, 0)).expect("stored");
