@@ -258,6 +258,7 @@ fn state(one: &Member) -> (char, &'static str) {
         Life::Expected => ('…', "starting"),
         Life::Up if !one.ready => ('!', "not ready"),
         Life::Up if one.backpressure => ('‖', "held back"),
+        Life::Up if one.slow_ms.is_some() => ('~', "slow"),
         Life::Up => ('✓', "ready"),
     }
 }

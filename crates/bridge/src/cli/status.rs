@@ -177,22 +177,26 @@ fn health(member: &Member, process: Option<&Process>) -> (&'static str, Colour) 
         Some(ProcessState::Stopping) => return ("stopping", Colour::Yellow),
         Some(ProcessState::Running) | None => {}
     }
-    match (member.life, member.ready, member.backpressure) {
-        (Life::Up, true, false) => ("ready", Colour::Green),
-        (Life::Up, true, true) => ("back-pressure", Colour::Yellow),
-        (Life::Up, false, _) => ("not ready", Colour::Yellow),
-        (Life::Expected, ..) => ("starting", Colour::Yellow),
-        (Life::Dead, ..) => ("dead", Colour::Red),
-        (Life::Left, ..) => ("left", Colour::Plain),
+    match member.life {
+        Life::Up if !member.ready => ("not ready", Colour::Yellow),
+        Life::Up if member.backpressure => ("back-pressure", Colour::Yellow),
+        Life::Up if member.slow_ms.is_some() => ("slow", Colour::Yellow),
+        Life::Up => ("ready", Colour::Green),
+        Life::Expected => ("starting", Colour::Yellow),
+        Life::Dead => ("dead", Colour::Red),
+        Life::Left => ("left", Colour::Plain),
     }
 }
 
 fn reasons(member: &Member, process: Option<&Process>) -> Vec<String> {
     let why = process.map(|process| process.why.clone()).filter(|why| !why.is_empty());
-    match why {
-        Some(why) => vec![why],
-        None if member.ready || member.life == Life::Left => Vec::new(),
-        None => member.reasons.clone(),
+    match (why, member.slow_ms) {
+        (Some(why), _) => vec![why],
+        (None, Some(p99)) if member.ready => {
+            vec![format!("p99 {p99} ms from the broker to being durable")]
+        }
+        (None, _) if member.ready || member.life == Life::Left => Vec::new(),
+        (None, _) => member.reasons.clone(),
     }
 }
 
@@ -284,7 +288,7 @@ mod tests {
             group_id: "g".to_owned(),
             totals: Totals { up: 2, ready: 1, partitions: 32, lag: 5, ..Totals::default() },
             instances: vec![
-                member(1, Life::Up, true, &[]),
+                Member { slow_ms: Some(230), ..member(1, Life::Up, true, &[]) },
                 member(2, Life::Up, false, &["topic t does not exist"]),
                 member(3, Life::Dead, false, &["connection refused"]),
             ],
@@ -307,6 +311,8 @@ mod tests {
         let page = page(&fleet, false);
         for words in [
             "1 of 3 instances ready",
+            "slow",
+            "p99 230 ms from the broker to being durable",
             "topic t does not exist",
             "held",
             "ended with exit code 2: bad file",
@@ -320,6 +326,8 @@ mod tests {
         }
         assert!(!page.contains('\x1b'), "{page}");
         assert_eq!(exit(&fleet), Exit::Failed);
-        assert!(super::page(&fleet, true).contains("\x1b[32mready"));
+        assert!(super::page(&fleet, true).contains("\x1b[33mslow"));
+        let quick = Fleet { instances: vec![member(1, Life::Up, true, &[])], ..fleet };
+        assert!(super::page(&quick, true).contains("\x1b[32mready"));
     }
 }

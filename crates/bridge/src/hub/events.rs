@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::fleet::{Fleet, Life, Member, Process, ProcessState, Supervised};
+use super::judge::SLOW_MS;
 
 /// Events that are kept; the oldest go first.
 const MOST: usize = 200;
@@ -137,6 +138,13 @@ fn of_member(was: &Member, one: &Member, at_ms: i64, found: &mut Vec<Found>) {
         (true, false) => tell(Weight::Good, format!("{id} fetches again")),
         (true, true) | (false, false) => {}
     }
+    match (was.slow_ms, one.slow_ms) {
+        (None, Some(p99)) => {
+            tell(Weight::Warn, format!("{id} is slow: p99 {p99} ms, above {SLOW_MS} ms"));
+        }
+        (Some(_), None) => tell(Weight::Good, format!("{id} is no longer slow")),
+        (Some(_), Some(_)) | (None, None) => {}
+    }
     let reads = |member: &Member| -> Vec<(String, i32)> {
         member.partitions.iter().map(|part| (part.topic.clone(), part.partition)).collect()
     };
@@ -230,6 +238,18 @@ mod tests {
     fn a_quiet_fleet_tells_nothing() {
         let looks: Vec<_> = (0..5).map(|at| fleet(at, vec![member("a"), member("b")])).collect();
         assert_eq!(told(&looks), []);
+    }
+
+    #[test]
+    fn slowness_is_told_when_it_begins_and_when_it_ends() {
+        let look = |at_ms, slow_ms| fleet(at_ms, vec![Member { slow_ms, ..member("a") }]);
+        assert_eq!(
+            told(&[look(1, None), look(2, Some(230)), look(3, Some(150)), look(4, None)]),
+            [
+                (Weight::Warn, "a is slow: p99 230 ms, above 100 ms".to_owned()),
+                (Weight::Good, "a is no longer slow".to_owned()),
+            ]
+        );
     }
 
     #[test]

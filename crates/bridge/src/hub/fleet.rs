@@ -124,6 +124,8 @@ pub struct Member {
     pub dead_letters: u64,
     /// From the broker to being durable; none without an insert in the last seconds.
     pub latency: Option<Latency>,
+    /// [`Latency::p99_ms`], once it has been above 100 ms for 30 s without a pause.
+    pub slow_ms: Option<u64>,
     /// When it last answered, ms since 1970; 0 for never.
     pub seen_ms: i64,
     /// When it last sent a heartbeat; 0 for never.

@@ -3,8 +3,12 @@
 use super::events::{Weight, clean};
 use super::fleet::{Fleet, Life, Member, Verdict};
 
-/// Lag from which it is worth a word.
+/// Lag from which it is worth a word, as `DataBridgeLag` has it.
 const MUCH_LAG: u64 = 10_000;
+/// A p99 above this is worth a word, as `DataBridgeSlow` has it,
+pub(super) const SLOW_MS: u64 = 100;
+/// once it lasts so long: each figure is of ten seconds, and a rebalance is no reason to look.
+pub(super) const SLOW_FOR_MS: i64 = 30_000;
 
 /// How the fleet is: of all that is wrong, the worst.
 pub(super) fn judge(fleet: &Fleet) -> Verdict {
@@ -19,6 +23,9 @@ fn worst(fleet: &Fleet) -> (Weight, String) {
     let dead = are(|one| one.life == Life::Dead);
     let unready = are(|one| one.life == Life::Up && !one.ready);
     let held = are(|one| one.life == Life::Up && one.backpressure);
+    let slow = fleet.instances.iter().filter_map(|one| Some((one, one.slow_ms?)));
+    let slow: Vec<_> =
+        slow.map(|(one, p99)| format!("{} (p99 {p99} ms)", one.instance_id)).collect();
     let lag = fleet.totals.lag;
     if fleet.instances.is_empty() {
         (Weight::Warn, "no instance has registered yet".to_owned())
@@ -34,6 +41,9 @@ fn worst(fleet: &Fleet) -> (Weight, String) {
         (Weight::Warn, format!("{}: {text}", names(&held)))
     } else if lag > MUCH_LAG {
         (Weight::Warn, format!("all ready; {lag} messages wait"))
+    } else if !slow.is_empty() {
+        let (names, seconds) = (slow.join(", "), SLOW_FOR_MS / 1_000);
+        (Weight::Warn, format!("slow: {names}; above {SLOW_MS} ms for {seconds} s or longer"))
     } else {
         (Weight::Good, "all is well: nothing stuck, nothing behind".to_owned())
     }
@@ -81,12 +91,31 @@ mod tests {
             said(vec![up("a"), unready, held.clone()]),
             (Weight::Bad, "c not ready: topic x".into())
         );
-        assert_eq!(said(vec![up("a"), held]).0, Weight::Warn);
+        let slow = |id: &str, p99| Member { slow_ms: Some(p99), ..up(id) };
+        let (weight, text) = said(vec![held, slow("a", 230)]);
+        assert!(weight == Weight::Warn && text.starts_with("d: fetching is held back"), "{text}");
+        let text = "slow: a (p99 230 ms), b (p99 101 ms); above 100 ms for 30 s or longer";
+        assert_eq!(
+            said(vec![slow("a", 230), slow("b", 101), up("c")]),
+            (Weight::Warn, text.into())
+        );
         assert_eq!(said(vec![up("a")]).0, Weight::Good);
         let behind = Fleet {
             totals: Totals { up: 1, lag: 10_001, ..Totals::default() },
-            ..fleet(vec![up("a")])
+            ..fleet(vec![slow("a", 500)])
         };
         assert_eq!(worst(&behind), (Weight::Warn, "all ready; 10001 messages wait".into()));
+    }
+
+    #[test]
+    fn the_page_and_the_alerts_have_the_same_bounds() {
+        let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/prometheus/rules.yaml");
+        let rules = std::fs::read_to_string(rules).unwrap();
+        for bound in [
+            format!("data_bridge:lag_messages > {MUCH_LAG}\n"),
+            format!("data_bridge:produce_to_durable_seconds:p99 > 0.{}\n", SLOW_MS / 100),
+        ] {
+            assert!(rules.contains(&bound), "{bound}");
+        }
     }
 }

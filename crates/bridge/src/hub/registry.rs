@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::fleet::{Fleet, Latency, Life, Member, Partition, Totals};
+use super::judge::{SLOW_FOR_MS, SLOW_MS};
 use super::protocol::{Heartbeat, Registration};
 use crate::config::Number;
 
@@ -60,6 +61,8 @@ struct Entry {
     /// Why the last look failed.
     trouble: String,
     page: Option<Page>,
+    /// Since when each look showed a p99 that is too much.
+    slow_since_ms: Option<i64>,
     seen_ms: i64,
     /// When it was first known here, seen or not.
     known_ms: i64,
@@ -270,6 +273,8 @@ impl Registry {
                 while entry.rates.front().is_some_and(|(at, _)| now_ms - at > RATE_MS) {
                     entry.rates.pop_front();
                 }
+                let is_slow = page.latency.is_some_and(|latency| latency.p99_ms > SLOW_MS);
+                entry.slow_since_ms = is_slow.then(|| entry.slow_since_ms.unwrap_or(now_ms));
                 entry.page = Some(page);
             }
             Err(trouble) => {
@@ -320,6 +325,7 @@ impl Entry {
             misses: 0,
             trouble: String::new(),
             page: None,
+            slow_since_ms: None,
             seen_ms: 0,
             known_ms: now_ms,
             rates: VecDeque::new(),
@@ -352,6 +358,8 @@ impl Entry {
         let is_up = life == Life::Up;
         let page = self.page.clone().unwrap_or_default();
         let (lag, rows) = (page.lag(), page.rows());
+        let latency = page.latency.filter(|_| is_up);
+        let is_slow = self.slow_since_ms.is_some_and(|since| now_ms - since >= SLOW_FOR_MS);
         let reasons = match life {
             Life::Up => page.reasons,
             Life::Dead if !self.trouble.is_empty() => vec![self.trouble.clone()],
@@ -386,7 +394,8 @@ impl Entry {
             backpressure: page.backpressure,
             rss_bytes: if is_up { page.rss_bytes } else { 0 },
             dead_letters: page.dead_letters,
-            latency: page.latency.filter(|_| is_up),
+            latency,
+            slow_ms: latency.filter(|_| is_slow).map(|latency| latency.p99_ms),
             seen_ms: self.seen_ms,
             heartbeat_ms: self.saved.heartbeat_ms,
             heartbeats: self.saved.heartbeats,

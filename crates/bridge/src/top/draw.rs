@@ -97,7 +97,7 @@ fn draw_list(view: &View, frame: &mut Frame<'_>, area: Rect) {
     let selected = view.selected().map(|one| one.instance_id.clone());
     let rows = list.iter().map(|one| {
         let (mark, word) = state(one);
-        let style = match (one.life, one.ready, one.backpressure) {
+        let style = match (one.life, one.ready, one.backpressure || one.slow_ms.is_some()) {
             (Life::Dead, _, _) | (Life::Up, false, _) => Style::new().red(),
             (Life::Up, true, true) | (Life::Expected, _, _) => Style::new().yellow(),
             (Life::Left, _, _) => Style::new().dim(),

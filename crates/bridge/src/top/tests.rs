@@ -1,17 +1,23 @@
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
+use ratatui::buffer::Cell;
+use ratatui::style::Color;
 
 use super::*;
 use crate::hub::{Event, Partition, Process, Supervised, Totals, Verdict, Weight};
 
-/// The picture as text, a line for each row of the terminal.
-fn picture(view: &View, width: u16, height: u16) -> String {
+/// The picture, cell by cell.
+fn cells(view: &View, width: u16, height: u16) -> impl Iterator<Item = Cell> {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     terminal.draw(|frame| draw(view, frame)).unwrap();
-    let buffer = terminal.backend().buffer();
-    let rows = buffer.content.chunks(usize::from(width));
-    rows.map(|row| row.iter().map(ratatui::buffer::Cell::symbol).collect::<String>() + "\n")
-        .collect()
+    terminal.backend().buffer().content.clone().into_iter()
+}
+
+/// The picture as text, a line for each row of the terminal.
+fn picture(view: &View, width: u16, height: u16) -> String {
+    let cells = cells(view, width, height).collect::<Vec<_>>();
+    let rows = cells.chunks(usize::from(width));
+    rows.map(|row| row.iter().map(Cell::symbol).collect::<String>() + "\n").collect()
 }
 
 fn member(number: u32, lag: u64) -> Member {
@@ -22,7 +28,7 @@ fn member(number: u32, lag: u64) -> Member {
         ready: true,
         lag,
         rows_per_second: f64::from(number) * 1_000.0,
-        rss_bytes: 90 << 20,
+        rss_bytes: u64::from(90 + (number + 1) % 3) << 20,
         uptime_seconds: 75,
         partitions: vec![Partition {
             topic: "tick_archive".into(),
@@ -105,6 +111,22 @@ fn eighty_by_twenty_four_holds_all_that_matters() {
 }
 
 #[test]
+fn a_slow_instance_is_amber_and_said_with_its_figure() {
+    let mut slow = fleet();
+    slow.instances[0].slow_ms = Some(230);
+    let text = "slow: bridge-1 (p99 230 ms); above 100 ms for 30 s or longer";
+    slow.verdict = Verdict { weight: Weight::Warn, text: text.into() };
+    let mut view = View::new("http://h");
+    view.take(Ok(slow.clone()));
+    let seen = picture(&view, 80, 24);
+    assert!(seen.contains(text) && seen.contains("~ slow"), "{seen}");
+    let yellow = cells(&view, 80, 24).filter(|cell| cell.fg == Color::Yellow);
+    let yellow = yellow.map(|cell| cell.symbol().to_owned()).collect::<String>();
+    assert!(yellow.starts_with(text) && yellow.contains("~ slow"), "{yellow}");
+    assert!(line(&slow).ends_with(text));
+}
+
+#[test]
 fn the_list_is_sorted_filtered_and_turned_round() {
     let order =
         |view: &View| -> Vec<u32> { view.listed().iter().map(|one| one.instance_number).collect() };
@@ -118,6 +140,12 @@ fn the_list_is_sorted_filtered_and_turned_round() {
     assert_eq!(order(&view), [2], "by its state");
     assert_eq!(view.press(Key::Escape), After::Draw, "clears the filter first");
     assert_eq!(order(&view), [1, 3, 2]);
+    press(&mut view, "rs");
+    assert_eq!(order(&view), [3, 2, 1], "by rows a second");
+    press(&mut view, "s");
+    assert_eq!(order(&view), [1, 3, 2], "by memory");
+    press(&mut view, "s");
+    assert_eq!(order(&view), [1, 2, 3], "by number again");
     assert_eq!(view.press(Key::Escape), After::Quit);
 }
 

@@ -39,6 +39,7 @@ function state(one) {
   if (one.life === "expected") return ["warn", "… starting"];
   if (!one.ready) return ["bad", "! not ready"];
   if (one.backpressure) return ["warn", "‖ held back"];
+  if (one.slow_ms) return ["warn", "~ slow"];
   return ["good", "✓ ready"];
 }
 
@@ -73,6 +74,7 @@ function showInstances(fleet) {
     said.append(element("span", words, `state ${className}`));
     const why = [...one.reasons];
     if (process?.why) why.push(process.why);
+    if (one.slow_ms) why.push(`p99 ${whole.format(one.slow_ms)} ms from the broker to being durable`);
     if (why.length && className !== "good") {
       const list = element("ul", undefined, "why");
       list.append(...why.slice(0, 5).map((text) => element("li", text)));

@@ -89,6 +89,32 @@ fn rates_are_over_the_last_seconds_and_begin_anew_with_the_instance() {
 }
 
 #[test]
+fn slow_is_who_was_slow_at_each_look_for_half_a_minute() {
+    let mut registry = Registry::default();
+    registry.register(registration("a"), 0).unwrap();
+    let mut look = |second: i64, p99_ms: Option<u64>| {
+        let latency = p99_ms.map(|p99_ms| Latency { p50_ms: 5, p99_ms });
+        registry.seen("a", Ok(Page { latency, ..page("a", 5) }), second * 1_000);
+        registry.fleet(second * 1_000).instances[0].slow_ms
+    };
+    for second in 0..30 {
+        assert_eq!(look(second, Some(101)), None, "{second}");
+    }
+    assert_eq!(look(30, Some(230)), Some(230));
+    // What is promised is not slow, nor is who writes nothing; either begins the half minute anew.
+    for (second, quick) in [(31, Some(100)), (70, None)] {
+        assert_eq!(look(second, quick), None);
+        assert_eq!(look(second + 1, Some(500)), None);
+        assert_eq!(look(second + 30, Some(500)), None);
+        assert_eq!(look(second + 31, Some(500)), Some(500));
+    }
+    for _ in 0..MISSES {
+        registry.seen("a", Err("refused".to_owned()), 102_000);
+    }
+    assert_eq!(registry.fleet(102_000).instances[0].slow_ms, None, "the dead are not slow");
+}
+
+#[test]
 fn what_is_saved_comes_back_and_waits_to_be_seen() {
     let mut registry = Registry::default();
     registry.register(registration("a"), 7).unwrap();
