@@ -58,7 +58,8 @@ pub struct Args {
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     pub(super) bad_share: f64,
 
-    /// Share of messages sent a second time, 0 to 1: none may be visible twice
+    /// Share of messages sent a second time, 0 to 1, with the bad ones at most 1: none may be
+    /// visible twice
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     pub(super) duplicates: f64,
 
@@ -162,7 +163,7 @@ pub(super) fn execute(config: &Config, args: &Args) -> anyhow::Result<Exit> {
 fn plan(config: &Config, args: &Args) -> anyhow::Result<Plan> {
     let now = jiff::Timestamp::now().as_millisecond();
     let mut plan = Plan::new(args.seed, args.messages, now);
-    plan.mix = Mix { bad: args.bad_share, duplicates: args.duplicates, ..plan.mix };
+    plan.mix = mix(args, &plan.mix)?;
     if !args.kinds.is_empty() {
         for (kind, weight) in lab::Kind::ALL.into_iter().zip(&mut plan.mix.kinds) {
             if !args.kinds.iter().any(|wanted| wanted.names(kind)) {
@@ -175,13 +176,12 @@ fn plan(config: &Config, args: &Args) -> anyhow::Result<Plan> {
         // Rows name their route too: only their number can be verified.
         NatsMode::Core => "nats-core".to_owned(),
     };
-    (plan.ways, plan.stamp) = match args.transport {
-        // Watched while it flows, a message has to be as old as it looks.
-        Transport::Kafka if args.rate.is_some() => (Ways::Kafka, Stamp::Clock),
-        Transport::Kafka => (Ways::Kafka, plan.stamp),
-        Transport::Nats => (Ways::Nats { origin }, Stamp::Clock),
-        Transport::Both => (Ways::Both { origin }, Stamp::Clock),
+    plan.ways = match args.transport {
+        Transport::Kafka => Ways::Kafka,
+        Transport::Nats => Ways::Nats { origin },
+        Transport::Both => Ways::Both { origin },
     };
+    plan.stamp = stamp(args, plan.stamp);
     if args.transport != Transport::Kafka && args.verify && config.nats.mode == NatsMode::Core {
         let what = "--verify needs nats.mode: jetstream: core NATS may lose messages";
         return Err(Stop::new(Exit::Usage, what, "leave --verify out").into());
@@ -190,6 +190,26 @@ fn plan(config: &Config, args: &Args) -> anyhow::Result<Plan> {
         plan.partitions = partitions(config, &plan)?;
     }
     Ok(plan)
+}
+
+/// The shares that were asked for; corrections of earlier events take what these leave.
+fn mix(args: &Args, mix: &Mix) -> anyhow::Result<Mix> {
+    let (bad, duplicates) = (args.bad_share, args.duplicates);
+    let planted = bad + duplicates;
+    if planted > 1.0 {
+        let what = format!("--bad-share {bad} and --duplicates {duplicates} are more than all");
+        return Err(Stop::new(Exit::Usage, what, "together they may be 1 at most").into());
+    }
+    Ok(Mix { bad, duplicates, corrections: mix.corrections.min(1.0 - planted), ..mix.clone() })
+}
+
+/// Which time stands on records. Watched while it flows, a message has to be as old as it looks; a
+/// stream gives its own times.
+fn stamp(args: &Args, numbered: Stamp) -> Stamp {
+    match args.transport {
+        Transport::Kafka if args.rate.is_none() => numbered,
+        Transport::Kafka | Transport::Nats | Transport::Both => Stamp::Clock,
+    }
 }
 
 /// The number of partitions that all topics of the plan have.
@@ -327,6 +347,61 @@ impl Kind {
             Self::FearGreedIndex => kind == lab::Kind::FearGreedIndex,
             Self::CommodityPrices => kind == lab::Kind::CommodityPrices,
             Self::MarketSessions => kind == lab::Kind::MarketSessions,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use data_bridge_lab::generate::{Message, Role};
+
+    use super::*;
+    use crate::config::Environment;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn args(line: &str) -> Args {
+        Line::parse_from(["load"].into_iter().chain(line.split_whitespace())).args
+    }
+
+    fn planned(line: &str) -> anyhow::Result<Generator> {
+        let config = Config::from_defaults(&Environment::default());
+        Ok(Generator::try_new(plan(&config, &args(line))?)?)
+    }
+
+    #[test]
+    fn every_share_from_0_to_1_can_be_had() {
+        let roles = |line: &str| {
+            let generator = planned(line).unwrap();
+            let mut message = Message::default();
+            let roles = (0..2_000).map(|number| {
+                generator.message(number, &mut message);
+                message.role
+            });
+            roles.collect::<Vec<_>>()
+        };
+        let bad = roles("--transport nats --bad-share 1");
+        assert!(bad.iter().all(|role| matches!(role, Role::Bad(_))), "{bad:?}");
+        let none = roles("--transport nats");
+        assert!(none.iter().all(|role| !matches!(role, Role::Bad(_))), "{none:?}");
+        let both = roles("--transport nats --bad-share 0.2 --duplicates 0.3");
+        assert!(both.iter().any(|role| matches!(role, Role::Copy { .. })), "{both:?}");
+        let more = planned("--transport nats --bad-share 0.6 --duplicates 0.5").unwrap_err();
+        assert!(more.to_string().contains("--bad-share 0.6 and --duplicates 0.5"), "{more}");
+    }
+
+    #[test]
+    fn what_is_watched_while_it_flows_is_as_old_as_it_looks() {
+        let numbered = Plan::new(1, 1, 7).stamp;
+        let stamp_of = |line: &str| stamp(&args(line), numbered);
+        assert_eq!(stamp_of(""), numbered, "versions can be verified");
+        for line in ["--rate 100", "--transport nats", "--transport both --rate 100"] {
+            assert_eq!(stamp_of(line), Stamp::Clock, "{line}");
         }
     }
 }

@@ -178,6 +178,7 @@ fn wrong_usage_ends_with_exit_code_2_and_help_with_0() {
         &["run", "--nonsense"],
         &["run", "--set", "kafka.brokers"],
         &["load", "--bad-share", "2"],
+        &["load", "--bad-share", "0.6", "--duplicates", "0.5"],
         &["load", "--rate", "0"],
         &["load", "--kinds", "tocks"],
         &["clickhouse"],
