@@ -1,5 +1,6 @@
-//! Where HTTP comes in: so many visitors at once, and none that keeps silent for long. Whoever sends
-//! a byte a minute, or reads none, costs a place for a while, not memory and not the data path.
+//! Where HTTP comes in: so many visitors at once, none that keeps silent for long, and who of them shows
+//! the token. Whoever sends a byte a minute, or reads none, costs a place for a while, not memory and
+//! not the data path.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,17 +9,31 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use axum::http::{HeaderMap, header};
 use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 
+use crate::config::Secret;
+
 /// Connections at once: a browser opens six, Prometheus one; the rest wait in the system's queue.
 const PLACES: usize = 256;
 /// Longest silence in both directions: longer than the slowest answer, which waits a minute for the
 /// group.
 const SILENCE: Duration = Duration::from_secs(75);
+
+/// Whether a visitor shows this token; nobody shows an empty one.
+#[must_use]
+pub fn shows(headers: &HeaderMap, token: &Secret) -> bool {
+    let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let shown = shown.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+    let (shown, token) = (shown.as_bytes(), token.expose().as_bytes());
+    // As long for a wrong letter at the beginning as for one at the end.
+    let differences = shown.iter().zip(token).fold(0, |all, (one, other)| all | (one ^ other));
+    !token.is_empty() && shown.len() == token.len() && differences == 0
+}
 
 /// A listener that lets so many in.
 #[derive(Debug)]
@@ -128,6 +143,30 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
+
+    #[test]
+    fn only_the_token_as_a_whole_opens() {
+        let is_opened = |value: &str, token: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+            shows(&headers, &Secret::new(token))
+        };
+        assert!(is_opened("Bearer open sesame", "open sesame"));
+        for other in [
+            "open sesame",
+            "Bearer open sesam",
+            "Bearer open sesame!",
+            "Bearer opem sesame",
+            "Bearer ",
+            "Basic open sesame",
+        ] {
+            assert!(!is_opened(other, "open sesame"), "{other}");
+        }
+        for nothing in ["Bearer ", "Bearer x", ""] {
+            assert!(!is_opened(nothing, ""), "{nothing:?} opens what has no token");
+        }
+        assert!(!shows(&HeaderMap::new(), &Secret::new("open sesame")));
+    }
 
     async fn door(places: usize, silence: Duration) -> (Door, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -123,7 +123,7 @@ const BRIDGE: &[Module] = &[
         &["config", "sink", "routes"],
         "dead letters are rows: read and written where all rows are",
     ),
-    module("door", &[], "a door knows nothing of what is behind it"),
+    module("door", &["config"], "a door knows the token, and nothing of what is behind it"),
     module(
         "admin",
         &["config", "telemetry", "door"],

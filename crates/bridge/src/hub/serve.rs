@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -34,7 +34,7 @@ use super::protocol::{Heartbeat, Registration};
 use super::registry::{Expected, Lease, Registry};
 use super::store::{self, StoreError};
 use crate::config::Secret;
-use crate::door::Door;
+use crate::door::{Door, shows};
 
 /// Time between two looks at each instance.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -253,20 +253,6 @@ fn router(hub: Hub) -> Router {
 
 pub(super) fn refuse(status: StatusCode, error: impl Into<String>) -> Response {
     (status, Json(json!({ "error": error.into() }))).into_response()
-}
-
-/// The token that a caller shows.
-fn shows(headers: &HeaderMap, token: &Secret) -> bool {
-    let shown = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("Bearer "));
-    !token.is_empty() && shown.is_some_and(|shown| same(shown, token.expose()))
-}
-
-/// Compares in a time that does not tell where the first difference is.
-fn same(a: &str, b: &str) -> bool {
-    a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |acc, (a, b)| acc | (a ^ b)) == 0
 }
 
 async fn check_token(State(hub): State<Hub>, request: Request, next: Next) -> Response {
