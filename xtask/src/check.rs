@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use crate::{prerequisites, screen, workspace};
 
 pub(crate) mod alerts;
+mod claims;
 mod dependencies;
 mod deploy;
 mod duplicates;
@@ -37,7 +38,7 @@ struct Step {
 }
 
 /// The quick ones first.
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     Step { name: "system libraries", run: || Ok(found(prerequisites::check())) },
     Step { name: "format", run: || cargo(&["fmt", "--all", "--check"], &[]) },
     Step { name: "layers", run: layers::check },
@@ -46,6 +47,7 @@ const STEPS: [Step; 11] = [
     Step { name: "duplicate packages", run: duplicates::check },
     Step { name: "file sizes", run: files::check },
     Step { name: "links", run: links::check },
+    Step { name: "tests named", run: claims::check },
     Step { name: "alert rules", run: alerts::check },
     Step {
         name: "clippy",
