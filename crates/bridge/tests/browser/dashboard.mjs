@@ -3,32 +3,14 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { chromium } from "playwright-core";
+import { browse, instances } from "./page.mjs";
 
 const [hub, pid, folder, token] = process.argv.slice(2);
 const shown = { authorization: `Bearer ${token}` };
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const HOSTILE = '<img src=x onerror="document.title=1">\u001b[31m';
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--js-flags=--expose-gc", "--enable-precise-memory-info", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-});
-const complaints = [];
-
-async function open(options) {
-  const page = await browser.newPage(options);
-  page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
-  page.on("pageerror", (error) => complaints.push(String(error)));
-  page.on("request", (request) => assert.ok(request.url().startsWith(hub), `asks ${request.url()}`));
-  page.on("dialog", (dialog) => { complaints.push(`a script speaks: ${dialog.message()}`); dialog.dismiss(); });
-  if (options.knows !== false) await page.addInitScript((known) => sessionStorage.setItem("token", known), token);
-  await page.goto(hub + "/");
-  return page;
-}
-
-const instances = (page) => page.waitForFunction(() => document.querySelectorAll("#instances tbody tr").length >= 2);
+const { browser, complaints, open } = await browse(hub, token);
 
 async function accessible(page, name) {
   const found = await page.evaluate(`${axe}; axe.run()`);
@@ -44,14 +26,14 @@ for (const given of ["guessed", token]) {
   await stranger.fill("#token", given);
   await stranger.keyboard.press("Enter");
 }
-await instances(stranger);
+await instances(stranger, 2);
 await stranger.close();
 // The browser itself says so when an answer is a refusal.
 assert.ok(complaints.every((one) => one.includes("401")), complaints.join("; "));
 complaints.length = 0;
 
 const page = await open({ viewport: { width: 1280, height: 1000 }, colorScheme: "light" });
-await instances(page);
+await instances(page, 2);
 const timing = await page.evaluate(() => performance.getEntriesByType("navigation")[0].loadEventEnd);
 console.log(`loaded after ${timing.toFixed(0)} ms`);
 
@@ -85,6 +67,45 @@ await page.click("#replay");
 await page.waitForFunction(() => document.querySelector("#replayed").textContent.startsWith("it stays"));
 await page.keyboard.press("Escape");
 
+// What today's routes can read becomes a row, and its group says so.
+const sound = page.getByRole("button", { name: "Show dead letters of ticks: panic" });
+await sound.click();
+await page.locator("#list button").first().click();
+await page.locator("#letter").waitFor();
+await page.click("#replay");
+await page.waitForFunction(() => document.querySelector("#replayed").textContent === "it is a row of its table now");
+await page.keyboard.press("Escape");
+await page.waitForFunction(() => [...document.querySelectorAll("#groups tbody tr")]
+  .some(({ cells }) => cells[1].textContent === "panic" && cells[3].textContent === "0"));
+
+// However many groups there are, what happened stays in reach, and the head of the table in sight.
+async function bounded(page, name) {
+  const { height, top, head } = await page.evaluate(() => {
+    letters.show(Array.from({ length: 300 }, (_, number) => (
+      { route: `route_${number}`, reason: "bad_number", letters: 7, replayed: 0, newest_ms: Date.now() })));
+    const box = document.querySelector("#groups").closest(".scroll");
+    box.scrollTop = 1000;
+    const top = (element) => element.getBoundingClientRect().top;
+    return { height: box.offsetHeight, top: box.scrollTop, head: top(document.querySelector("#groups th")) - top(box) };
+  });
+  assert.ok(height <= 320 && top === 1000, `${name}: ${height} pixels high, scrolled to ${top}`);
+  assert.ok(Math.abs(head) <= 1, `${name}: the head is ${head} pixels away`);
+  await accessible(page, `${name}, many groups`);
+  await page.screenshot({ path: `${folder}/${name}-letters.png`, fullPage: true });
+}
+await bounded(page, "light");
+
+// A p99 that stays too high is amber, by name and figure.
+const slow = await page.evaluate(() => {
+  const [one, ...others] = latest.instances;
+  const text = `slow: ${one.instance_id} (p99 230 ms); above 100 ms for 30 s or longer`;
+  take({ ...latest, verdict: { weight: "warn", text }, instances: [{ ...one, slow_ms: 230 }, ...others] });
+  const state = document.querySelector("#instances .state");
+  const line = document.querySelector("#verdict");
+  return [line.className, line.textContent === text, document.title.startsWith("(!)"), state.className, state.parentElement.textContent];
+});
+assert.deepEqual(slow, ["warn", true, true, "state warn", "~ slowp99 230 ms from the broker to being durable"]);
+
 // Nothing is changed without the token, and with it the group assigns anew.
 for (const path of ["rebalance", "control", "dead-letters/replay?origin=kafka:t:0&position=1"]) {
   const refused = await fetch(`${hub}/api/fleet/${path}`, { method: "POST", body: '{"do":"restart"}' });
@@ -99,12 +120,13 @@ for (const [name, options] of [
   ["phone", { viewport: { width: 390, height: 844 }, colorScheme: "light" }],
 ]) {
   const other = await open(options);
-  await instances(other);
+  await instances(other, 2);
   await other.locator("#groups tbody tr").first().waitFor();
   await accessible(other, name);
   const width = await other.evaluate(() => document.documentElement.scrollWidth);
   assert.ok(width <= options.viewport.width, `${name}: ${width} pixels wide`);
   await other.screenshot({ path: `${folder}/${name}.png`, fullPage: true });
+  await bounded(other, name);
   await other.close();
 }
 
@@ -123,7 +145,7 @@ const heap = await page.evaluate(async () => {
 console.log(`heap after 1,000 looks ${heap[0]} bytes, after 3,600 more ${heap[1]}`);
 assert.ok(heap[1] - heap[0] < 2 << 20, `it grows: ${heap}`);
 await page.reload();
-await instances(page);
+await instances(page, 2);
 
 // The keyboard reaches what can be done, and a pause keeps the picture.
 await page.keyboard.press("Tab");

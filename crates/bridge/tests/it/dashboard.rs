@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use data_bridge_lab::kafka::{Pace, Producer};
@@ -10,6 +10,7 @@ use data_bridge_lab::model::Expected;
 use data_bridge_stack::cache::Cache;
 use data_bridge_stack::port;
 
+use crate::fleet_stage::{Fleet, read_state, wait_running};
 use crate::flow::ticks;
 use crate::hub::Hub;
 use crate::world::{PATIENCE, Scenario, TOKEN, clickhouse, folder, kafka, produce, until};
@@ -18,8 +19,10 @@ use crate::world::{PATIENCE, Scenario, TOKEN, clickhouse, folder, kafka, produce
 const HOSTILES: i32 = 60;
 const HOSTILE: &str = "<img src=x onerror='alert(1)'>\u{1b}[31m";
 
-/// The script beside what it needs, which is installed once by its lock file and kept in the cache.
-fn script() -> PathBuf {
+/// Runs a script of `tests/browser` beside what it needs, which is installed once by its lock file and
+/// kept in the cache.
+#[track_caller]
+fn browse(script: &str, arguments: &[&str]) {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
     let cache = Cache::from_env().expect("there is a place for the cache");
     let home = cache.ensure("browser-playwright-1.56.1-axe-4.11.0", |home| {
@@ -33,17 +36,33 @@ fn script() -> PathBuf {
         anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Ok(())
     });
-    let script = home.expect("npm is there: it brought the engine").join("dashboard.mjs");
-    fs::copy(source.join("dashboard.mjs"), &script).unwrap();
-    script
+    let home = home.expect("npm is there: it brought the engine");
+    // Tests run at once: none may meet half a file of another.
+    for file in [script, "page.mjs"] {
+        let copied = home.join(format!("{file}-for-{script}"));
+        fs::copy(source.join(file), &copied).unwrap();
+        fs::rename(copied, home.join(file)).unwrap();
+    }
+    let output = Command::new("node").arg(home.join(script)).args(arguments).output();
+    let output = output.expect("node is there: npm comes with it");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let why = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}{why}");
+    println!("{said}");
+}
+
+/// Continuous integration has Chromium; at home everything else is worth testing without.
+fn has_chromium() -> bool {
+    let found = std::env::var_os("CI").is_some() || Path::new("/usr/bin/chromium").exists();
+    if !found {
+        println!("skipped: chromium is not installed: apt-get install chromium");
+    }
+    found
 }
 
 #[test]
 fn the_dashboard_shows_the_fleet_to_everyone_and_a_death_within_three_looks() {
-    let chromium = Path::new("/usr/bin/chromium");
-    // Continuous integration has it; at home everything else is worth testing without.
-    if std::env::var_os("CI").is_none() && !chromium.exists() {
-        println!("skipped: chromium is not installed: apt-get install chromium");
+    if !has_chromium() {
         return;
     }
     let port = port::free().unwrap();
@@ -77,17 +96,36 @@ fn the_dashboard_shows_the_fleet_to_everyone_and_a_death_within_three_looks() {
     }
     let bad = Expected::of(&generator).unwrap().dead_letters();
     scenario.wait_rows("dead_letters", bad + u64::from(HOSTILES.unsigned_abs()));
+    // One more, of a version that could not read what this one can.
+    let database = scenario.database();
+    let sound = r#"{"symbol":"SO/UND","bid":1.1,"ask":1.2,"timestamp_ms":1706198400123}"#;
+    let bury = format!(
+        "INSERT INTO {database}.dead_letters SELECT * REPLACE ('{sound}' AS payload, 'panic' AS \
+         reason, 4000000000 AS origin_position) FROM {database}.dead_letters FINAL WHERE \
+         route = 'ticks' LIMIT 1"
+    );
+    scenario.query(&bury).expect("a letter can be written");
     let pictures = folder("dashboard-pictures");
-    let output = Command::new("node")
-        .arg(script())
-        .arg(format!("http://127.0.0.1:{}", hub.port))
-        .arg(first.process.pid().to_string())
-        .arg(&pictures)
-        .arg(TOKEN)
-        .output()
-        .expect("node is there: npm comes with it");
-    let said = String::from_utf8_lossy(&output.stdout);
-    let why = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}{why}");
-    println!("{said}pictures: {}", pictures.display());
+    let (url, pid) = (format!("http://127.0.0.1:{}", hub.port), first.process.pid().to_string());
+    browse("dashboard.mjs", &[&url, &pid, &pictures.display().to_string(), TOKEN]);
+    println!("pictures: {}", pictures.display());
+    let replayed = scenario.query(&format!(
+        "SELECT count(), any(origin_position) FROM {database}.ticks FINAL WHERE symbol = 'SO/UND' \
+         FORMAT TabSeparated"
+    ));
+    assert_eq!(replayed.expect("ClickHouse answers").trim(), "1\t4000000000");
+}
+
+#[test]
+fn a_fleet_is_scaled_from_its_page_with_the_token_of_its_state_folder_alone() {
+    if !has_chromium() {
+        return;
+    }
+    let fleet = Fleet::lonely("dashboard_scale", &["-n", "1"]);
+    wait_running(&fleet, 1);
+    let state = read_state(&fleet.state);
+    let token = state["token"].as_str().expect("a token");
+    browse("fleet.mjs", &[&format!("http://127.0.0.1:{}", fleet.port), token]);
+    wait_running(&fleet, 2);
+    fleet.down();
 }
