@@ -42,11 +42,6 @@ impl Seen {
             metrics.lost_ranges.inc();
             metrics.lost_messages.inc_by(lost.offsets.end - lost.offsets.start);
         }
-        for gone in &self.partitions {
-            metrics.assigned.remove(gone);
-            metrics.lag.remove(gone);
-            metrics.lag_seconds.remove(gone);
-        }
         self.waiting.keep(&source.lanes);
         let now_ms = wall_clock_ms();
         let mut partitions = Vec::with_capacity(source.lanes.len());
@@ -56,8 +51,18 @@ impl Seen {
             metrics.lag.get_or_create(&of).set(signed(lane.lag));
             if let Some(seconds) = self.waiting.seconds(lane, now_ms) {
                 metrics.lag_seconds.get_or_create(&of).set(seconds);
+            } else {
+                metrics.lag_seconds.remove(&of);
             }
             partitions.push(of);
+        }
+        // Only what is gone is removed: a scrape meanwhile finds every partition that is read.
+        if partitions != self.partitions {
+            for gone in self.partitions.iter().filter(|of| !partitions.contains(of)) {
+                metrics.assigned.remove(gone);
+                metrics.lag.remove(gone);
+                metrics.lag_seconds.remove(gone);
+            }
         }
         self.rebalances = source.rebalances;
         self.rebalancing = source.rebalancing_time;

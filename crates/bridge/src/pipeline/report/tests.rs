@@ -63,3 +63,43 @@ fn refused_commits_and_partitions_made_anew_are_counted_once() {
     assert!(page.contains("data_bridge_made_anew_partitions_total 2\n"), "{page}");
     assert!(page.contains("data_bridge_budget_bytes 268435456\n"), "{page}");
 }
+
+/// A scrape may come at any time, also between two changes of the same look.
+#[test]
+fn a_scrape_finds_every_partition_that_is_read_and_none_that_is_gone() {
+    let metrics = Metrics::new("a", Number::new(1));
+    let lanes = |numbers: std::ops::Range<i32>| SourceStatus {
+        lanes: numbers.map(lane).collect(),
+        ..SourceStatus::default()
+    };
+    let shown = |name: &str| {
+        let page = metrics.page().unwrap();
+        page.lines().filter(|line| line.starts_with(&format!("{name}{{"))).count()
+    };
+    let mut seen = kafka::Seen::default();
+    let read = lanes(0..50);
+    seen.count(&read, &metrics);
+    std::thread::scope(|threads| {
+        let looks = threads.spawn(|| (0..2_000).for_each(|_| seen.count(&read, &metrics)));
+        while !looks.is_finished() {
+            assert_eq!(shown("data_bridge_assigned"), 50);
+            assert_eq!(shown("data_bridge_lag_seconds"), 50);
+        }
+    });
+    seen.count(&lanes(10..60), &metrics);
+    let page = metrics.page().unwrap();
+    assert!(!page.contains("partition=\"9\"") && page.contains("partition=\"59\""), "{page}");
+}
+
+fn lane(number: i32) -> LaneInfo {
+    LaneInfo {
+        lane: LaneId(u32::try_from(number).unwrap()),
+        topic: "market.tick".to_owned(),
+        partition: number,
+        next: Position(0),
+        committed: Position(0),
+        lag: 0,
+        paused: false,
+        error: None,
+    }
+}
