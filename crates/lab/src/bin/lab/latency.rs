@@ -1,9 +1,11 @@
 //! From the moment a message is produced to the moment a query shows its row.
 //!
-//! A query is asked again and again while messages flow: how far each partition is visible. Rows
-//! of one partition become visible in order, so each answer says of every message whether it was
-//! there; it counts from the answer's arrival. When a message was produced is read from its row
-//! afterwards: its record time, which the producing client set when it was handed the message.
+//! A query is asked again and again while messages flow: how far each partition is visible, or the
+//! stream. Rows of one partition become visible in order, so each answer says of every message
+//! whether it was there; it counts from the answer's arrival. Several pulls bring a stream, a few
+//! messages may overtake each other: as many count as are visible, from the first on. When a message
+//! was produced is read from its row afterwards: its record time, which the producing client set
+//! when it was handed the message, or the stream when it stored it.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -14,7 +16,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use data_bridge_lab::generate::Generator;
 use data_bridge_lab::kafka::{Pace, Produced, Producer};
-use data_bridge_lab::plan::{Kind, Plan, Stamp};
+use data_bridge_lab::nats::{Assurance, Publisher};
+use data_bridge_lab::plan::{Kind, Plan, Stamp, Ways};
 use data_bridge_lab::verify::Server;
 use serde_json::{Value, json};
 
@@ -23,7 +26,12 @@ use super::produce::{now_ms, plan};
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[arg(long)]
-    brokers: String,
+    brokers: Option<String>,
+    /// Servers of NATS, instead of brokers
+    #[arg(long, requires = "stream", required_unless_present = "brokers")]
+    servers: Option<String>,
+    #[arg(long)]
+    stream: Option<String>,
     #[arg(long)]
     url: String,
     #[arg(long)]
@@ -67,16 +75,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Value> {
         // Event times are about the times of producing: live rows, one partition of the table.
         events_from_ms: begin,
         events_to_ms: begin + i64::from(arguments.seconds) * 1_000,
+        ways: match &arguments.stream {
+            Some(stream) => Ways::Nats { origin: format!("nats:{stream}") },
+            None => Ways::Kafka,
+        },
         topic_prefix: arguments.prefix.clone(),
         symbols: NonZeroU32::new(arguments.partitions.get() * 6).expect("not 0"),
         ..plan(Kind::Tick, messages, arguments.seed ^ begin.cast_unsigned(), arguments.partitions)
     })?;
-    let producer = Producer::connect(&arguments.brokers)?;
+    let mut way = Way::connect(arguments)?;
     let done = AtomicBool::new(false);
     let (produced, polls) = thread::scope(|scope| {
         let producing = scope.spawn(|| {
             let pace = Pace::PerSecond(f64::from(arguments.rate));
-            let produced = producer.produce(&generator, 0..messages, pace, |_progress| ());
+            let produced = way.send(&generator, messages, pace);
             done.store(true, Ordering::Relaxed);
             produced
         });
@@ -86,7 +98,36 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Value> {
         };
         Ok((produced?, polls?))
     })?;
-    super::runtime()?.block_on(report(arguments, begin, &produced, &polls))
+    let mut page = super::runtime()?.block_on(report(arguments, begin, &produced, &polls))?;
+    let expected = super::produce::expectation(&generator, Kind::Tick, &produced)?;
+    if let (Some(page), Value::Object(expected)) = (page.as_object_mut(), expected) {
+        page.extend(expected);
+    }
+    Ok(page)
+}
+
+/// How messages are sent.
+enum Way {
+    Kafka(Producer),
+    Nats(Publisher),
+}
+
+impl Way {
+    fn connect(arguments: &Arguments) -> Result<Self> {
+        Ok(match (&arguments.servers, &arguments.brokers) {
+            (Some(servers), _) => Self::Nats(Publisher::connect(servers, Assurance::Confirmed)?),
+            (None, brokers) => {
+                Self::Kafka(Producer::connect(brokers.as_deref().unwrap_or_default())?)
+            }
+        })
+    }
+
+    fn send(&mut self, generator: &Generator, messages: u64, pace: Pace) -> Result<Produced> {
+        Ok(match self {
+            Self::Kafka(producer) => producer.produce(generator, 0..messages, pace, |_| ())?,
+            Self::Nats(publisher) => publisher.publish(generator, 0..messages, pace, |_| ())?,
+        })
+    }
 }
 
 /// Asks until every message is visible.
@@ -104,17 +145,23 @@ async fn poll(
     let mut newest: BTreeMap<String, i64> = BTreeMap::new();
     let mut spent = Duration::ZERO;
     let mut ended: Option<Instant> = None;
+    let visible = match arguments.stream {
+        Some(_) => "min(origin_position) + count() - 1",
+        None => "max(origin_position)",
+    };
     // All rows are there: one more answer shows the last of them.
     let mut complete = false;
     loop {
         let asked = Instant::now();
         // What is older than the newest visible row of every partition was seen before.
         let expected = arguments.partitions.get() as usize;
-        let from =
-            if newest.len() < expected { begin } else { *newest.values().min().unwrap_or(&begin) };
+        let from = match newest.values().min() {
+            Some(time) if newest.len() == expected && arguments.stream.is_none() => *time,
+            _ => begin,
+        };
         let answer = server
             .query(&format!(
-                "SELECT origin, max(origin_position), max(toUnixTimestamp64Milli(timestamp)) \
+                "SELECT origin, {visible}, max(toUnixTimestamp64Milli(timestamp)) \
                  FROM {database}.ticks WHERE timestamp >= fromUnixTimestamp64Milli({from}) \
                  GROUP BY origin SETTINGS max_threads = 1"
             ))
@@ -209,7 +256,6 @@ async fn report(
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     let rate = produced.messages as f64 / produced.elapsed.as_secs_f64();
     Ok(json!({
-        "messages": produced.messages,
         "counted": latencies.len(),
         "rate": rate.round(),
         "p50_ms": at(0.5),

@@ -9,13 +9,12 @@ use async_nats::{Client, Subject};
 use clap::ValueEnum;
 use data_bridge_lab::generate::Generator;
 use data_bridge_lab::kafka::Pace;
-use data_bridge_lab::model::{Expected, checksum_query};
 use data_bridge_lab::nats::{Assurance, Publisher};
 use data_bridge_lab::plan::{Kind, Plan, Stamp, Ways};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
-use super::produce::{now_ms, plan};
+use super::produce::{expectation, plan};
 
 #[derive(clap::Args)]
 pub(crate) struct Publish {
@@ -27,41 +26,19 @@ pub(crate) struct Publish {
     messages: u64,
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Messages per second, with event times of now [default: as fast as it goes, of last winter]
-    #[arg(long)]
-    rate: Option<NonZeroU32>,
 }
 
-/// Publishes ticks; each is confirmed by the stream.
+/// Publishes ticks of last winter as fast as it goes; each is confirmed by the stream.
 pub(crate) fn publish(arguments: &Publish) -> Result<Value> {
-    let Publish { messages, seed, rate, .. } = *arguments;
-    let origin = format!("nats:{}", arguments.stream);
-    let one = NonZeroU32::MIN;
-    let mut plan = Plan {
-        ways: Ways::Nats { origin },
+    let Publish { servers, stream, messages, seed } = arguments;
+    let generator = Generator::try_new(Plan {
+        ways: Ways::Nats { origin: format!("nats:{stream}") },
         stamp: Stamp::Clock,
-        ..plan(Kind::Tick, messages, seed, one)
-    };
-    if let Some(rate) = rate {
-        plan.events_from_ms = now_ms()?;
-        let span = messages * 1_000 / u64::from(rate.get());
-        plan.events_to_ms = plan.events_from_ms + i64::try_from(span)?.max(1);
-    }
-    let generator = Generator::try_new(plan)?;
-    let pace = rate.map_or(Pace::Full, |rate| Pace::PerSecond(f64::from(rate.get())));
-    let mut publisher = Publisher::connect(&arguments.servers, Assurance::Confirmed)?;
-    let published = publisher.publish(&generator, 0..messages, pace, |_progress| ())?;
-    let expected = Expected::of(&generator)?;
-    Ok(json!({
-        "topic": arguments.stream,
-        "table": Kind::Tick.table(),
-        "messages": published.messages,
-        "bytes": published.bytes,
-        "seconds": published.elapsed.as_secs_f64(),
-        "rows": expected.visible(Kind::Tick),
-        "checksum": expected.checksum(Kind::Tick)?.to_string(),
-        "query": checksum_query("{database}", Kind::Tick),
-    }))
+        ..plan(Kind::Tick, *messages, *seed, NonZeroU32::MIN)
+    })?;
+    let mut publisher = Publisher::connect(servers, Assurance::Confirmed)?;
+    let published = publisher.publish(&generator, 0..*messages, Pace::Full, |_progress| ())?;
+    expectation(&generator, Kind::Tick, &published)
 }
 
 /// How messages are acked.

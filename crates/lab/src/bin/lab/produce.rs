@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use data_bridge_lab::generate::Generator;
-use data_bridge_lab::kafka::{Pace, Producer, create_topics};
+use data_bridge_lab::kafka::{Pace, Produced, Producer, create_topics};
 use data_bridge_lab::model::{Expected, checksum_query};
 use data_bridge_lab::plan::{Kind, Mix, Plan, Publishers};
 use serde_json::{Value, json};
@@ -42,9 +42,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Value> {
     let producer = Producer::connect(&arguments.brokers)?;
     let produced =
         producer.produce(&generator, 0..arguments.messages, Pace::Full, |_progress| ())?;
-    let expected = Expected::of(&generator)?;
+    expectation(&generator, kind, &produced)
+}
+
+/// What was sent, and what must come of it.
+pub(crate) fn expectation(generator: &Generator, kind: Kind, produced: &Produced) -> Result<Value> {
+    let expected = Expected::of(generator)?;
     Ok(json!({
-        "topic": topic,
+        "topic": generator.plan().topic(kind),
         "table": kind.table(),
         "messages": produced.messages,
         "bytes": produced.bytes,
