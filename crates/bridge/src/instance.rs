@@ -136,7 +136,6 @@ impl Whole<'_> {
                 &config.nats,
                 &config.instance,
                 Arc::clone(&catalog),
-                runtime.handle(),
                 waker.clone(),
                 pipeline::reserve(config),
             )

@@ -28,7 +28,7 @@ use async_nats::{Client, Subject};
 use data_bridge_core::arena::Arena;
 use data_bridge_core::catalog::Catalog;
 use data_bridge_core::units::{LaneId, RouteId};
-use tokio::runtime::Handle;
+use tokio::runtime::{self, Runtime};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -119,7 +119,9 @@ pub struct NatsSource {
     config: config::Nats,
     shared: Arc<Shared>,
     client: Client,
-    runtime: Handle,
+    /// One thread for all tasks of NATS: what comes and what is acked changes hands between them
+    /// without waking another.
+    runtime: Runtime,
     /// The tasks that acks and the watch run in: they end with the runtime.
     background: Vec<JoinHandle<()>>,
     /// Those that bring messages: they end when told to.
@@ -142,7 +144,6 @@ impl NatsSource {
         config: &config::Nats,
         instance: &config::Instance,
         catalog: Arc<Catalog>,
-        runtime: &Handle,
         waker: Waker,
         reserve: Reserve,
     ) -> Result<Self, NatsError> {
@@ -152,6 +153,12 @@ impl NatsSource {
             rows: usize::try_from(reserve.rows / 2).unwrap_or(usize::MAX),
             bytes: reserve.bytes / 2,
         };
+        let runtime = runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("bridge-nats")
+            .enable_all()
+            .build()
+            .map_err(|error| NatsError::Client(format!("cannot start its thread: {error}")))?;
         let link = Link::default();
         let shared =
             Arc::new(Shared::new(Mailbox::new(room, waker), link.clone(), Arc::new(routing)));
@@ -208,7 +215,7 @@ impl NatsSource {
             config: config.clone(),
             shared,
             client,
-            runtime: runtime.clone(),
+            runtime,
             background,
             readers,
             jobs,
@@ -364,6 +371,7 @@ impl NatsSource {
         for task in background {
             task.abort();
         }
+        self.runtime.shutdown_background();
     }
 
     fn lane(&self, epoch: u32, slot: usize) -> LaneId {

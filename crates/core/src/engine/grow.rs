@@ -17,13 +17,11 @@ const BACKLOG: u64 = 50_000;
 /// Longest wait of a block that is due. A backlog whose records come more slowly than a batch of
 /// usual size in this time is not drained but dripping.
 const LONGEST: Duration = Duration::from_secs(1);
-/// Part of what may be held before lanes pause that one block may take with its payloads: less than
-/// half, since the one before it, on its way meanwhile, also holds the buffer it was encoded into.
-/// Fetching then stands still only when the server is the slower one, and the server never waits.
+/// Part of what may be held before lanes pause that one block may take with its payloads, and of what
+/// a stream's server leaves unacked: less than half, since the one before it, on its way meanwhile,
+/// also holds the buffer it was encoded into, and the messages that wait for its ack. Fetching then
+/// stands still only when the server is the slower one, and the server never waits.
 const PART: f64 = 0.45;
-/// Part of what a stream's server leaves unacked that one block may take. Some is always on its way
-/// to us and some on its way into the server; the rest is acked while the next block is built.
-const PART_OF_STREAM: f64 = 0.3;
 /// A block of a stream that got nothing for so long gets nothing more: its server waits for acks,
 /// because others hold the rest of what it leaves unacked, or because there is no more. Some tens
 /// of ms may also be a busy machine.
@@ -52,7 +50,7 @@ impl Engine {
         let rows = u128::from(open.rows);
         let bytes = rows * u128::from(held.bytes) / u128::from(held.rows.max(1));
         let part = self.limits.pause_at * PART;
-        let of_streams = share(self.limits.stream_rows, PART_OF_STREAM).max(1);
+        let of_streams = share(self.limits.stream_rows, PART).max(1);
         rows >= share(limit.rows, part).into()
             || bytes >= share(limit.bytes, part).into()
             || u64::from(open.of_streams) >= of_streams

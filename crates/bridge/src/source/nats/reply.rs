@@ -18,14 +18,14 @@ pub(super) struct Delivery {
 /// Reads `$JS.ACK.STREAM.CONSUMER.DELIVERIES.SEQUENCE.CONSUMER_SEQUENCE.TIME.PENDING`, or the form
 /// with `DOMAIN.ACCOUNT` after `ACK` and more tokens behind (ADR-15 of NATS).
 pub(super) fn read(reply: &str) -> Option<Delivery> {
-    let tokens = reply.strip_prefix("$JS.ACK.")?;
-    let count = tokens.bytes().filter(|byte| *byte == b'.').count() + 1;
+    let tokens = reply.as_bytes().strip_prefix(b"$JS.ACK.")?;
+    let count = tokens.iter().filter(|byte| **byte == b'.').count() + 1;
     let skipped = match count {
         7 => 2,
         9.. => 4,
         _ => return None,
     };
-    let mut numbers = tokens.split('.').skip(skipped).map(|token| token.parse::<u64>().ok());
+    let mut numbers = tokens.split(|byte| *byte == b'.').skip(skipped).map(number);
     let deliveries = numbers.next()??;
     let sequence = numbers.next()??;
     let ordinal = numbers.next()??;
@@ -36,6 +36,13 @@ pub(super) fn read(reply: &str) -> Option<Delivery> {
         time_ms: i64::try_from(nanos / 1_000_000).ok()?,
         deliveries: u32::try_from(deliveries).unwrap_or(u32::MAX),
     })
+}
+
+fn number(token: &[u8]) -> Option<u64> {
+    let (first, rest) = token.split_first()?;
+    let digit = |byte: &u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
+    rest.iter()
+        .try_fold(digit(first)?, |number, byte| number.checked_mul(10)?.checked_add(digit(byte)?))
 }
 
 /// Where the acks of a chunk's messages go. Empty for messages that nobody acks.
@@ -119,7 +126,9 @@ mod tests {
         assert_eq!(read(old), wanted);
         let new = "$JS.ACK._.ACCHASH.MARKET.data-bridge.2.1234.77.1706198400123456789.9.rnd";
         assert_eq!(read(new), wanted);
-        for other in ["", "_INBOX.x.y", "$JS.ACK.a.b", "$JS.ACK.a.b.x.1.1.1.1"] {
+        for other in
+            ["", "_INBOX.x.y", "$JS.ACK.a.b", "$JS.ACK.a.b.x.1.1.1.1", "$JS.ACK.a.b..1.1.1.1"]
+        {
             assert_eq!(read(other), None, "{other}");
         }
     }

@@ -138,9 +138,9 @@ fn a_block_of_a_stream_takes_no_more_than_its_part_of_what_the_server_leaves_una
             break;
         }
     }
-    assert_eq!(rows, 60_000, "three tenths of 200,000");
+    assert_eq!(rows, 90_000, "0.45 of 200,000");
     // The next one is built meanwhile, and waits for nothing but its turn.
-    for _ in 0..12 {
+    for _ in 0..18 {
         assert_eq!(sent(&pull(&mut scene, 5_000)), []);
         scene.wait(10);
     }
