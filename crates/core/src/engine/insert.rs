@@ -256,8 +256,10 @@ impl Engine {
             }
             Verdict::Split => {
                 let wait = self.back_off(id);
-                let rows = self.batches.get(&id).map_or(1, |batch| batch.rows);
-                self.tables.entry(table).or_default().strain.ran_out_of_memory(rows, self.now);
+                if let Some(Batch { rows, bytes, .. }) = self.batches.get(&id) {
+                    let strain = &mut self.tables.entry(table).or_default().strain;
+                    strain.ran_out_of_memory(*rows, *bytes, self.now);
+                }
                 self.halve(id, wait, outputs);
             }
             Verdict::Refresh | Verdict::Pause => {

@@ -27,6 +27,11 @@ const SLOW: Duration = Duration::from_millis(500);
 const SLOW_IN_A_ROW: u32 = 2;
 /// How long a table's batches stay as small as memory made them, before they may double.
 const SMALL_FOR: Duration = Duration::from_secs(30);
+/// Batches may have so many rows, or bytes, whatever happened: an insert of a thousand rows takes
+/// hardly more memory than one of a single row. Where it does not suffice the server as a whole is
+/// short of it, and a shelf whose inserts have a few rows each would fall behind for minutes.
+const NEVER_FEWER_ROWS: u32 = 1_000;
+const NEVER_FEWER_BYTES: u64 = 1 << 20;
 /// ClickHouse: too many parts.
 const TOO_MANY_PARTS: i32 = 252;
 
@@ -96,8 +101,9 @@ impl Strain {
         }
     }
 
-    pub(super) fn ran_out_of_memory(&mut self, rows: u32, now: Moment) {
-        self.small = Some(((rows / 2).max(1), now));
+    pub(super) fn ran_out_of_memory(&mut self, rows: u32, bytes: u64, now: Moment) {
+        let least = if bytes < NEVER_FEWER_BYTES { NEVER_FEWER_ROWS } else { 1 };
+        self.small = Some(((rows / 2).max(least), now));
     }
 }
 

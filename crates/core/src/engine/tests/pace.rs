@@ -131,21 +131,32 @@ fn inserts_that_the_server_delays_become_rarer_until_one_is_quick() {
 #[test]
 fn batches_stay_small_after_memory_ran_short_and_double_again() {
     let mut scene = Scene::usual();
-    scene.fetch(LANE, 800, &[(JANUARY, 800)]);
+    scene.fetch(LANE, 8_000, &[(JANUARY, 8_000)]);
     let batch = scene.wait_for_send().0;
     let said = scene.fail(batch, 241);
-    assert_eq!(sizes(&mut scene, &said, 800), [400; 2]);
-    let mut next = 800;
-    let mut of_a_thousand = |scene: &mut Scene| {
-        next += 1_000;
-        let said = scene.fetch(LANE, next, &[(JANUARY, 1_000)]);
-        sizes(scene, &said, 1_000)
+    assert_eq!(sizes(&mut scene, &said, 8_000), [4_000; 2]);
+    let mut next = 8_000;
+    let mut of_ten_thousand = |scene: &mut Scene| {
+        next += 10_000;
+        let said = scene.fetch(LANE, next, &[(JANUARY, 10_000)]);
+        sizes(scene, &said, 10_000)
     };
-    assert_eq!(of_a_thousand(&mut scene), [250; 4], "at most 400");
+    assert_eq!(of_ten_thousand(&mut scene), [2_500; 4], "at most 4,000");
     scene.wait(30_000);
-    assert_eq!(of_a_thousand(&mut scene), [500; 2], "at most 800");
+    assert_eq!(of_ten_thousand(&mut scene), [5_000; 2], "at most 8,000");
     scene.wait(30_000);
-    assert_eq!(of_a_thousand(&mut scene), [1_000]);
+    assert_eq!(of_ten_thousand(&mut scene), [10_000]);
+}
+
+#[test]
+fn memory_that_ran_short_under_a_few_rows_makes_no_batches_of_a_few_rows() {
+    let mut scene = Scene::usual();
+    scene.fetch(LANE, 4, &[(JANUARY, 4)]);
+    let batch = scene.wait_for_send().0;
+    let said = scene.fail(batch, 241);
+    assert_eq!(sizes(&mut scene, &said, 4), [2; 2]);
+    let said = scene.fetch(LANE, 1_004, &[(JANUARY, 1_000)]);
+    assert_eq!(sizes(&mut scene, &said, 1_000), [1_000]);
 }
 
 /// Sizes of the batches in which so many rows become durable.
