@@ -82,7 +82,7 @@ async fn health(State(pages): State<Pages>) -> Response {
     if stuck.is_empty() {
         return "ok\n".into_response();
     }
-    let line = |(name, time): &(&str, Duration)| {
+    let line = |(name, time): (&&str, &Duration)| {
         format!("{name} has not turned for {} s\n", time.as_secs())
     };
     let text: String = stuck.iter().map(line).collect();

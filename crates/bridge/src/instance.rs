@@ -138,6 +138,7 @@ impl Whole<'_> {
                 Arc::clone(&catalog),
                 waker.clone(),
                 pipeline::reserve(config),
+                board.pulses(),
             )
         });
         let nats = nats.transpose()?;

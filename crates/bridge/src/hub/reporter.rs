@@ -13,6 +13,7 @@ use super::http::{CallError, Client};
 use super::protocol::{Heartbeat, Registration};
 use crate::config::{Config, Environment, Number};
 use crate::telemetry::board::{Board, Status};
+use crate::telemetry::pulse::{Pulse, freeze_task};
 
 /// The last heartbeat must not hold the exit.
 const LAST_LIMIT: Duration = Duration::from_millis(300);
@@ -57,6 +58,7 @@ impl Reporter {
             client: Client::new(config.http.token.clone()),
             hub: config.hub.url.trim_end_matches('/').to_owned(),
             url: reachable(config),
+            pulse: board.pulses().watch("the reports to the hub", pace.limit),
             board,
             pace,
         };
@@ -93,6 +95,7 @@ struct Report {
     hub: String,
     url: String,
     board: Arc<Board>,
+    pulse: Pulse,
     pace: Pace,
 }
 
@@ -107,6 +110,8 @@ impl Report {
         let mut standing = Standing::Unknown { pause: self.pace.first_pause };
         let mut said = None;
         loop {
+            self.pulse.turn();
+            freeze_task("reports").await;
             let call = tokio::select! {
                 _ = &mut stopped => break,
                 call = self.report(&standing) => call,
@@ -145,7 +150,7 @@ impl Report {
             };
             tokio::select! {
                 _ = &mut stopped => break,
-                () = tokio::time::sleep(wait) => {}
+                () = self.pulse.rest(tokio::time::sleep(wait)) => {}
             }
         }
         if matches!(standing, Standing::Registered) {

@@ -5,6 +5,7 @@ mod latency;
 mod nats;
 mod parts;
 mod reasons;
+mod still;
 #[cfg(test)]
 mod tests;
 
@@ -54,6 +55,7 @@ pub(super) struct Report {
     clickhouse: ClickHouse,
     stall: Duration,
     standstill: reasons::Standstill,
+    still: still::StillLanes,
     /// How long an insert may take: one that is under way for longer is not coming back.
     insert_timeout: Duration,
     /// Turns for as long as no insert is overdue.
@@ -91,6 +93,7 @@ impl Report {
             clickhouse,
             stall: config.readiness.stall,
             standstill: reasons::Standstill::default(),
+            still: still::StillLanes::default(),
             insert_timeout: config.clickhouse.insert_timeout,
             oldest_on: BTreeMap::new(),
             oldest_in: BTreeMap::new(),
@@ -301,6 +304,12 @@ impl Report {
         match self.overdue(now, &snapshot) {
             Some(reason) => self.status.reasons.push(reason),
             None => self.inserts.turn(),
+        }
+        let lanes = source.as_ref().map_or(&[][..], |source| &source.lanes);
+        self.still.look(now, lanes, snapshot.is_full);
+        // Where something else is wrong, that is why they stand still.
+        if self.status.reasons.is_empty() {
+            self.status.reasons.extend(self.still.reason(now, lanes, self.stall));
         }
         let was_ready = std::mem::replace(&mut self.status.ready, self.status.reasons.is_empty());
         match (was_ready, self.status.ready) {

@@ -105,6 +105,7 @@ impl Shared {
             Rows::Again(block, rows) => (block, rows),
         };
         freeze_task("insert").await;
+        freeze_task(&self.catalog.table(table).name).await;
         let body = self.body(&block, rows.clone());
         let bytes = body.len();
         let result = self.clickhouse.insert(self.catalog.table(table), body).await;

@@ -43,6 +43,7 @@ pub use status::{Drops, NatsStatus};
 
 use super::Waker;
 use crate::config::{self, NatsMode};
+use crate::telemetry::pulse::Pulses;
 use acks::Job;
 use connect::Link;
 use live::Clock;
@@ -146,6 +147,7 @@ impl NatsSource {
         catalog: Arc<Catalog>,
         waker: Waker,
         reserve: Reserve,
+        pulses: &Pulses,
     ) -> Result<Self, NatsError> {
         let routing = Routing::new(config, catalog)
             .map_err(|bad| NatsError::Client(format!("nats.subjects: {bad}")))?;
@@ -173,11 +175,14 @@ impl NatsSource {
         let client = runtime.block_on(connect::open(config, &name, &link, connected))?;
         let (jobs, queue) = mpsc::channel(JOBS);
         let counts = Arc::clone(&shared.counts);
-        let mut background = vec![runtime.spawn(acks::run(client.clone(), queue, counts))];
+        let pulse = pulses.watch("the acks of NATS", acks::LONGEST_JOB);
+        let acks = acks::run(client.clone(), queue, counts, link, pulse);
+        let mut background = vec![runtime.spawn(acks)];
         let mut readers = Vec::new();
         match config.mode {
             NatsMode::JetStream => {
-                let watch = watch::run(client.clone(), config.clone(), Arc::clone(&shared));
+                let pulse = pulses.watch("the look at the stream", watch::LONGEST_LOOK);
+                let watch = watch::run(client.clone(), config.clone(), Arc::clone(&shared), pulse);
                 background.push(runtime.spawn(watch));
                 let (stream, consumer) = (&config.stream, &config.consumer);
                 let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}");
@@ -193,6 +198,7 @@ impl NatsSource {
                         jobs: jobs.clone(),
                         batch,
                         subject: Subject::from(subject.clone()),
+                        pulse: pulses.watch("a pull of NATS", pull::SILENCE),
                     };
                     readers.push(runtime.spawn(puller.run()));
                 }
@@ -206,7 +212,8 @@ impl NatsSource {
                 for root in roots(config) {
                     let group = config.queue_group.clone();
                     let (shared, clock) = (Arc::clone(&shared), Arc::clone(&clock));
-                    let live = live::run(client.clone(), shared, root.into(), group, clock);
+                    let pulse = pulses.watch("a subscription of NATS", Duration::ZERO);
+                    let live = live::run(client.clone(), shared, root.into(), group, clock, pulse);
                     readers.push(runtime.spawn(live));
                 }
             }

@@ -1,8 +1,13 @@
 //! Signs of life of our own tasks: whether each has turned lately.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+/// Time between two signs of life of a task that waits for others.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 
 /// A task that has not turned for so long, beyond what it may wait for others, does not turn any more.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
@@ -22,6 +27,8 @@ struct Task {
     longest: Duration,
     /// Milliseconds from `began` to the last turn.
     turned_ms: AtomicU64,
+    /// It will never turn again.
+    panicked: AtomicBool,
 }
 
 impl Task {
@@ -36,7 +43,7 @@ impl Task {
     }
 }
 
-/// A task's own hand on its pulse. Not watched any more once this is dropped.
+/// A task's own hand on its pulse. Not watched any more once this is dropped, unless a panic drops it.
 #[derive(Debug)]
 #[must_use = "a task whose pulse is dropped is not watched"]
 pub struct Pulse {
@@ -47,6 +54,45 @@ impl Pulse {
     /// The task turned.
     pub fn turn(&self) {
         self.task.turned();
+    }
+
+    /// Waits for others, who may take as long as they like.
+    pub async fn rest<T>(&self, wait: impl Future<Output = T>) -> T {
+        self.rest_while(|| true, wait).await
+    }
+
+    /// Waits for others, who may take as long as they like while `may_rest` says so.
+    pub async fn rest_while<T>(
+        &self,
+        may_rest: impl Fn() -> bool,
+        wait: impl Future<Output = T>,
+    ) -> T {
+        self.rest_and_look(SIGN_OF_LIFE, may_rest, wait).await
+    }
+
+    async fn rest_and_look<T>(
+        &self,
+        every: Duration,
+        may_rest: impl Fn() -> bool,
+        wait: impl Future<Output = T>,
+    ) -> T {
+        let mut wait = pin!(wait);
+        self.turn();
+        loop {
+            if let Ok(done) = tokio::time::timeout(every, wait.as_mut()).await {
+                self.turn();
+                return done;
+            }
+            if may_rest() {
+                self.turn();
+            }
+        }
+    }
+}
+
+impl Drop for Pulse {
+    fn drop(&mut self) {
+        self.task.panicked.store(std::thread::panicking(), Ordering::Relaxed);
     }
 }
 
@@ -59,25 +105,39 @@ impl Default for Pulses {
 impl Pulses {
     /// Watches a task that turns at least every `longest` while all is well.
     pub fn watch(&self, name: &'static str, longest: Duration) -> Pulse {
-        let task =
-            Arc::new(Task { name, began: self.began, longest, turned_ms: AtomicU64::new(0) });
+        let task = Arc::new(Task {
+            name,
+            began: self.began,
+            longest,
+            turned_ms: AtomicU64::new(0),
+            panicked: AtomicBool::new(false),
+        });
         task.turned();
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        tasks.retain(|task| Arc::strong_count(task) > 1);
-        tasks.push(Arc::clone(&task));
+        self.tasks().push(Arc::clone(&task));
         Pulse { task }
     }
 
-    /// Tasks that do not turn, and since when.
+    /// Tasks that do not turn, and since when. Several of one name are named once.
     #[must_use]
-    pub fn stuck(&self) -> Vec<(&'static str, Duration)> {
+    pub fn stuck(&self) -> BTreeMap<&'static str, Duration> {
+        let mut stuck = BTreeMap::new();
+        for task in &*self.tasks() {
+            let still_for = task.still_for();
+            if still_for > task.longest + STUCK_AFTER {
+                let longest = stuck.entry(task.name).or_insert(still_for);
+                *longest = still_for.max(*longest);
+            }
+        }
+        stuck
+    }
+
+    /// Those that have not ended in order.
+    fn tasks(&self) -> MutexGuard<'_, Vec<Arc<Task>>> {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        tasks.retain(|task| Arc::strong_count(task) > 1);
-        let still = tasks.iter().map(|task| (task, task.still_for()));
-        still
-            .filter(|(task, time)| *time > task.longest + STUCK_AFTER)
-            .map(|(task, time)| (task.name, time))
-            .collect()
+        let is_there =
+            |task: &Arc<Task>| Arc::strong_count(task) > 1 || task.panicked.load(Ordering::Relaxed);
+        tasks.retain(is_there);
+        tasks
     }
 }
 
@@ -132,12 +192,54 @@ mod tests {
         for pulse in [&patient, &busy] {
             pulse.task.turned_ms.store(0, Ordering::Relaxed);
         }
-        let stuck: Vec<_> = pulses.stuck().into_iter().map(|(name, _)| name).collect();
-        assert_eq!(stuck, ["busy"]);
+        assert_eq!(names(&pulses), ["busy"]);
         busy.turn();
-        assert_eq!(pulses.stuck(), []);
+        assert_eq!(names(&pulses), [""; 0]);
         busy.task.turned_ms.store(0, Ordering::Relaxed);
         drop(busy);
-        assert_eq!(pulses.stuck(), []);
+        assert_eq!(names(&pulses), [""; 0]);
+    }
+
+    #[test]
+    fn a_task_that_panicked_is_stuck_for_good() {
+        let long_ago = Instant::now().checked_sub(Duration::from_secs(100)).unwrap();
+        let pulses = Pulses { began: long_ago, tasks: Mutex::default() };
+        let pulse = pulses.watch("clumsy", Duration::ZERO);
+        let task = std::thread::spawn(move || {
+            pulse.task.turned_ms.store(0, Ordering::Relaxed);
+            assert!(pulse.task.turned_ms.load(Ordering::Relaxed) > 0, "a panic of the test");
+        });
+        assert!(task.join().is_err());
+        assert_eq!(names(&pulses), ["clumsy"]);
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_others_turns_for_as_long_as_he_may() {
+        let long_ago = Instant::now().checked_sub(Duration::from_secs(100)).unwrap();
+        let pulses = Pulses { began: long_ago, tasks: Mutex::default() };
+        for (may_rest, stuck) in [(true, vec![]), (false, vec!["idle"])] {
+            let pulse = pulses.watch("idle", Duration::ZERO);
+            let (looked, look) = tokio::sync::oneshot::channel();
+            let looked = Mutex::new(Some(looked));
+            let may_rest = || {
+                if let Some(looked) = looked.lock().unwrap().take() {
+                    pulse.task.turned_ms.store(0, Ordering::Relaxed);
+                    looked.send(()).unwrap();
+                }
+                may_rest
+            };
+            let rest =
+                pulse.rest_and_look(Duration::from_millis(1), may_rest, std::future::pending());
+            tokio::select! {
+                biased;
+                () = rest => {}
+                looked = look => looked.unwrap(),
+            }
+            assert_eq!(names(&pulses), stuck);
+        }
+    }
+
+    fn names(pulses: &Pulses) -> Vec<&'static str> {
+        pulses.stuck().into_keys().collect()
     }
 }

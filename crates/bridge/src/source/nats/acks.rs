@@ -11,7 +11,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tracing::debug;
 
+use super::connect::{ANSWER_TIMEOUT, Link};
 use super::reply::Replies;
+use crate::telemetry::pulse::{Pulse, freeze_task};
 
 const ACK: Bytes = Bytes::from_static(b"+ACK");
 const PROGRESS: Bytes = Bytes::from_static(b"+WPI");
@@ -21,6 +23,8 @@ const NAK: Bytes = Bytes::from_static(b"-NAK");
 const CONFIRMING: usize = 64;
 /// Times a batch is acked when its confirmation does not come. Then the server delivers it again.
 const TRIES: u32 = 3;
+/// Longest time that a job waits for confirmations.
+pub(super) const LONGEST_JOB: Duration = ANSWER_TIMEOUT.saturating_mul(TRIES);
 /// The first wait of messages that are given back because nobody can write them.
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 /// The longest.
@@ -53,43 +57,55 @@ pub(super) struct Counts {
 }
 
 /// Sends until the queue is closed.
-pub(super) async fn run(client: Client, mut jobs: mpsc::Receiver<Job>, counts: Arc<Counts>) {
+pub(super) async fn run(
+    client: Client,
+    mut jobs: mpsc::Receiver<Job>,
+    counts: Arc<Counts>,
+    link: Link,
+    pulse: Pulse,
+) {
     let mut confirming = JoinSet::new();
-    while let Some(job) = jobs.recv().await {
-        match job {
-            Job::Ack(chunks) => {
-                send(&client, &chunks, false).await;
-                let messages = chunks.iter().map(|chunk| chunk.len() as u64).sum();
-                counts.acked.fetch_add(messages, Ordering::Relaxed);
-                while confirming.len() >= CONFIRMING {
-                    confirming.join_next().await;
-                }
-                confirming.spawn(confirm(client.clone(), chunks, Arc::clone(&counts)));
-            }
-            Job::Progress(chunk) => {
-                tell_all(&client, &chunk, &PROGRESS).await;
-                counts.progress.fetch_add(chunk.len() as u64, Ordering::Relaxed);
-            }
-            Job::GiveBack(chunk) => {
-                tell_all(&client, &chunk, &NAK).await;
-                counts.given_back.fetch_add(chunk.len() as u64, Ordering::Relaxed);
-            }
-            Job::GiveBackLater(chunk) => {
-                let delay = delay(chunk.deliveries()).as_nanos();
-                let nak = Bytes::from(format!("-NAK {{\"delay\": {delay}}}"));
-                tell_all(&client, &chunk, &nak).await;
-                counts.given_back.fetch_add(chunk.len() as u64, Ordering::Relaxed);
-            }
-            Job::Flush(done) => {
-                while confirming.join_next().await.is_some() {}
-                if let Err(error) = client.flush().await {
-                    debug!(%error, "cannot flush");
-                }
-                // Whoever asked may have given up waiting.
-                done.send(()).ok();
-            }
-        }
+    while let Some(job) = pulse.rest(jobs.recv()).await {
+        freeze_task("acks").await;
+        let is_away = || !link.state().connected;
+        pulse.rest_while(is_away, work(&client, job, &mut confirming, &counts)).await;
         while confirming.try_join_next().is_some() {}
+    }
+}
+
+async fn work(client: &Client, job: Job, confirming: &mut JoinSet<()>, counts: &Arc<Counts>) {
+    match job {
+        Job::Ack(chunks) => {
+            send(client, &chunks, false).await;
+            let messages = chunks.iter().map(|chunk| chunk.len() as u64).sum();
+            counts.acked.fetch_add(messages, Ordering::Relaxed);
+            while confirming.len() >= CONFIRMING {
+                confirming.join_next().await;
+            }
+            confirming.spawn(confirm(client.clone(), chunks, Arc::clone(counts)));
+        }
+        Job::Progress(chunk) => {
+            tell_all(client, &chunk, &PROGRESS).await;
+            counts.progress.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+        }
+        Job::GiveBack(chunk) => {
+            tell_all(client, &chunk, &NAK).await;
+            counts.given_back.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+        }
+        Job::GiveBackLater(chunk) => {
+            let delay = delay(chunk.deliveries()).as_nanos();
+            let nak = Bytes::from(format!("-NAK {{\"delay\": {delay}}}"));
+            tell_all(client, &chunk, &nak).await;
+            counts.given_back.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+        }
+        Job::Flush(done) => {
+            while confirming.join_next().await.is_some() {}
+            if let Err(error) = client.flush().await {
+                debug!(%error, "cannot flush");
+            }
+            // Whoever asked may have given up waiting.
+            done.send(()).ok();
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use super::gather::Sorter;
 use super::routing::Memo;
 use super::shared::{Gate, Shared};
 use crate::config::Number;
+use crate::telemetry::pulse::Pulse;
 
 /// Bits of a position that name the instance; `instance.number` fits.
 const INSTANCE_BITS: u32 = 10;
@@ -55,6 +56,7 @@ pub(super) async fn run(
     root: Subject,
     group: String,
     clock: Arc<Clock>,
+    pulse: Pulse,
 ) {
     let mut messages = match client.queue_subscribe(root, group).await {
         Ok(messages) => messages,
@@ -66,20 +68,23 @@ pub(super) async fn run(
     let mut gate = shared.gate.subscribe();
     let mut sorter = Sorter::new(Memo::new(Arc::clone(&shared.routing)));
     loop {
-        let message = tokio::select! {
-            message = messages.next() => message,
-            () = stopping(&mut gate) => {
-                // No longer a member of the group: others get what comes from now on.
-                if messages.drain().await.is_err() {
-                    return;
-                }
-                while let Some(message) = messages.next().await {
-                    let (position, time_ms) = clock.next();
-                    sorter.add(&message, position, time_ms, None);
-                    hand_over(&shared, &mut sorter);
-                }
+        let next = async {
+            tokio::select! {
+                message = messages.next() => Some(message),
+                () = stopping(&mut gate) => None,
+            }
+        };
+        let Some(message) = pulse.rest(next).await else {
+            // No longer a member of the group: others get what comes from now on.
+            if messages.drain().await.is_err() {
                 return;
             }
+            while let Some(message) = messages.next().await {
+                let (position, time_ms) = clock.next();
+                sorter.add(&message, position, time_ms, None);
+                hand_over(&shared, &mut sorter);
+            }
+            return;
         };
         if message.is_none() {
             return;

@@ -17,6 +17,7 @@ use super::gather::Sorter;
 use super::reply::{self, Gather};
 use super::routing::Memo;
 use super::shared::{Gate, Shared};
+use crate::telemetry::pulse::{Pulse, freeze_task};
 
 /// How long a pull waits at the server for messages. A stop waits for it: a pull cannot be taken
 /// back, and what the server sends to a subscription that has just ended is nobody's until
@@ -25,7 +26,7 @@ const EXPIRES: Duration = Duration::from_secs(1);
 /// How often the server says that it still knows the pull; it takes half of the above at most.
 const HEARTBEAT: Duration = Duration::from_millis(400);
 /// A pull is dead when nothing comes for so long, neither a heartbeat nor its end.
-const SILENCE: Duration = Duration::from_millis(2_300);
+pub(super) const SILENCE: Duration = Duration::from_millis(2_300);
 /// Wait after a refusal; with jitter, since all instances are refused at once.
 const REFUSED_WAIT: Duration = Duration::from_millis(500);
 /// How long messages may still come after the end of the subscription was sent.
@@ -47,6 +48,7 @@ pub(super) struct Puller {
     pub(super) batch: Batch,
     /// Where pulls are sent to.
     pub(super) subject: Subject,
+    pub(super) pulse: Pulse,
 }
 
 /// How a pull ended.
@@ -84,11 +86,14 @@ impl Puller {
         let mut sorter = Sorter::new(Memo::new(Arc::clone(&self.shared.routing)));
         let mut batch = self.batch;
         loop {
-            let Some(connects) = self.wait_open(&mut messages, &mut gate, &mut sorter).await else {
+            freeze_task("pulls").await;
+            let open = self.wait_open(&mut messages, &mut gate, &mut sorter);
+            let Some(connects) = self.pulse.rest(open).await else {
                 break;
             };
-            self.shared.mailbox.has_room().await;
-            self.ask(&inbox, batch).await;
+            self.pulse.rest(self.shared.mailbox.has_room()).await;
+            let is_away = || !self.shared.link.state().connected;
+            self.pulse.rest_while(is_away, self.ask(&inbox, batch)).await;
             let end = self.collect(&mut messages, &mut gate, connects, batch, &mut sorter).await;
             batch = self.batch;
             match end {
@@ -189,6 +194,7 @@ impl Puller {
                 }
             }
             self.hand_over(epoch, sorter);
+            self.pulse.turn();
             let stopping = gate.borrow().stopping;
             let deadline = Instant::now() + if stopping { EXPIRES } else { SILENCE };
             tokio::select! {

@@ -7,11 +7,15 @@ use async_nats::Client;
 use tracing::{info, warn};
 
 use super::api::{self, ApiError, ConsumerInfo, StreamInfo};
+use super::connect::ANSWER_TIMEOUT;
 use super::losses::{self, Losses, LostSequences};
 use super::shared::Shared;
 use super::stream::{compare_consumers, wanted_consumer};
 use crate::config;
+use crate::telemetry::pulse::{Pulse, freeze_task};
 
+/// A look asks for stream and consumer, and may note something.
+pub(super) const LONGEST_LOOK: Duration = ANSWER_TIMEOUT.saturating_mul(3);
 /// Time between two looks.
 const EVERY: Duration = Duration::from_secs(2);
 /// The same while something is missing.
@@ -36,15 +40,18 @@ struct Found {
 }
 
 /// Looks again and again, until its task is ended.
-pub(super) async fn run(client: Client, config: config::Nats, shared: Arc<Shared>) {
+pub(super) async fn run(client: Client, config: config::Nats, shared: Arc<Shared>, pulse: Pulse) {
     let mut seen: Option<Seen> = None;
     // What was lost and is not in the consumer's metadata yet.
     let mut unnoted = Losses::default();
+    let is_away = || !shared.link.state().connected;
     loop {
-        let ready = match look(&client, &config, &shared).await {
+        freeze_task("watch").await;
+        let ready = match pulse.rest_while(is_away, look(&client, &config, &shared)).await {
             Ok(found) => {
                 let ready = take(&config, &shared, &mut seen, &found, &mut unnoted);
-                note(&client, &config, &found.consumer, &mut unnoted).await;
+                let note = note(&client, &config, &found.consumer, &mut unnoted);
+                pulse.rest_while(is_away, note).await;
                 ready
             }
             Err(reason) => {
