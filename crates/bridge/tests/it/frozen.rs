@@ -42,11 +42,15 @@ impl Freezer {
     }
 
     fn freeze(&self, names: &[&str]) {
-        names.iter().for_each(|name| std::fs::write(self.0.join(name), "").unwrap());
+        for name in names {
+            std::fs::write(self.0.join(name), "").unwrap();
+        }
     }
 
     fn thaw(&self, names: &[&str]) {
-        names.iter().for_each(|name| std::fs::remove_file(self.0.join(name)).unwrap());
+        for name in names {
+            std::fs::remove_file(self.0.join(name)).unwrap();
+        }
     }
 }
 

@@ -87,8 +87,10 @@ pub(super) fn reader(config: &Kafka, instance: &Instance, queue_budget: u64) -> 
     let mut properties = member(&alone, instance, queue_budget);
     let mut set = |name: &str, value: &str| properties.push((name.into(), value.into()));
     set("client.id", &format!("{}-reader", instance.id));
-    // A reader wants to know where the log ends.
+    // A reader wants to know where the log ends, and goes on to another partition then: the broker
+    // must not hold a fetch of the one before.
     set("enable.partition.eof", "true");
+    set("fetch.wait.max.ms", "10");
     properties
 }
 
