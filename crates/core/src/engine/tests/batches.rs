@@ -152,4 +152,8 @@ fn time_that_steps_back_counts_as_no_time() {
     let mut said = Vec::new();
     scene.engine.handle(Input::Tick, Moment(Duration::from_secs(1)), &mut said);
     assert_eq!((said, scene.engine.next_wake()), (Vec::new(), wake));
+    // What comes meanwhile is due as if it came at the latest moment that was.
+    scene.now = Moment(Duration::from_secs(1));
+    scene.fetch(LANE, 20, &[(FEBRUARY, 10)]);
+    assert_eq!(scene.engine.next_wake(), wake);
 }
