@@ -13,7 +13,7 @@ mod roll;
 mod state;
 
 pub use fleet::{Ended, Options, SupervisorError, run};
-pub use kafka::{LeaveError, Leaver};
+pub use kafka::{LeaveError, Leaver, SecurityError};
 pub use launch::Launch;
 pub use process::Identity;
 pub use state::{Recorded, State, Target, lock};

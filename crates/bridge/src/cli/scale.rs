@@ -171,7 +171,8 @@ pub(super) fn down(
         if let Some((folder, state)) = &found.local
             && let Some(_lock) = lock(folder)?
         {
-            return end_orphans(state, grace).await;
+            let leaver = Leaver::new(state.kafka.clone(), config.kafka.properties.clone());
+            return end_orphans(state, &leaver, grace).await;
         }
         let said = found.tell(&Command::Down).await?;
         say(&said)?;
@@ -214,7 +215,7 @@ fn still_running(grace: Duration) -> Stop {
 }
 
 /// Stops instances whose supervisor is gone, and takes them out of the group.
-async fn end_orphans(state: &State, grace: Duration) -> anyhow::Result<Exit> {
+async fn end_orphans(state: &State, leaver: &Leaver, grace: Duration) -> anyhow::Result<Exit> {
     let running = state.running();
     if running.is_empty() {
         say("the fleet does not run")?;
@@ -234,8 +235,11 @@ async fn end_orphans(state: &State, grace: Duration) -> anyhow::Result<Exit> {
         tokio::time::sleep(LOOK_EVERY).await;
     }
     let ids = running.iter().map(|member| member.id.clone()).collect::<Vec<_>>();
-    if let Err(error) = Leaver::new(state.kafka.clone()).leave(&ids).await {
-        say(&format!("not taken out of the group: {error}"))?;
+    if let Err(error) = leaver.leave(&ids).await {
+        say(&format!(
+            "not taken out of the group, which goes on waiting for them until their sessions are \
+             over: {error}"
+        ))?;
     }
     say("stopped")?;
     Ok(Exit::Done)

@@ -157,6 +157,7 @@ async fn supervise(
         instances: args.instances,
         grace: config.shutdown.grace,
         kafka: group(config),
+        properties: config.kafka.properties.clone(),
         autoscale,
         token: token.clone(),
         before,
@@ -251,13 +252,9 @@ fn arguments(settings: &Settings) -> anyhow::Result<Vec<String>> {
 
 fn group(config: &Config) -> Target {
     let kafka = &config.kafka;
-    let protocol = kafka.properties.get("security.protocol");
-    let is_plain =
-        protocol.is_none_or(|protocol| protocol.expose().eq_ignore_ascii_case("plaintext"));
     Target {
         brokers: if kafka.enabled { kafka.brokers.clone() } else { String::new() },
         group_id: kafka.group_id.clone(),
-        plaintext: is_plain,
         session_ms: u64::try_from(kafka.session_timeout.as_millis()).unwrap_or(u64::MAX),
     }
 }

@@ -23,7 +23,7 @@ use super::process::Identity;
 use super::roll::{Roll, Standing, Step};
 use super::state::{Recorded, State, Target};
 use crate::autoscale::Autoscaler;
-use crate::config::Autoscale;
+use crate::config::{Autoscale, Secret};
 use crate::hub::{Ask, Change, Command, Refusal, Shared, Supervised};
 
 /// Time between two looks at what only time brings.
@@ -54,6 +54,8 @@ pub struct Options {
     pub grace: Duration,
     /// The fleet's group.
     pub kafka: Target,
+    /// `kafka.properties`: how its brokers are reached.
+    pub properties: BTreeMap<String, Secret>,
     /// When it scales by itself.
     pub autoscale: Option<Autoscale>,
     /// What commands have to show.
@@ -174,7 +176,7 @@ impl Supervisor {
             .unwrap_or(DEFAULT_INSTANCES);
         let now = Instant::now();
         let mut supervisor = Self {
-            leaver: Leaver::new(options.kafka.clone()),
+            leaver: Leaver::new(options.kafka.clone(), options.properties.clone()),
             autoscaler: options.autoscale.map(Autoscaler::new),
             options,
             shared,
@@ -194,6 +196,14 @@ impl Supervisor {
             kept: String::new(),
             is_written: false,
         };
+        if let Err(error) = supervisor.leaver.check() {
+            warn!(
+                %error,
+                session_ms = supervisor.options.kafka.session_ms,
+                "members that leave for good cannot be taken out of the group: their partitions \
+                 will wait for the end of the session"
+            );
+        }
         for recorded in running {
             supervisor.adopt(recorded);
         }

@@ -50,8 +50,6 @@ pub struct Target {
     pub brokers: String,
     /// The group.
     pub group_id: String,
-    /// Whether a plain connection is enough: no TLS, no SASL.
-    pub plaintext: bool,
     /// How long partitions of a member idle that nobody took out, ms.
     pub session_ms: u64,
 }

@@ -5,6 +5,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
+use data_bridge::config::Secret;
+use data_bridge::supervisor::{Leaver, Target};
 use data_bridge_lab::generate::Generator;
 use data_bridge_lab::kafka::{Offsets, Pace, Producer};
 use data_bridge_lab::model::Expected;
@@ -14,6 +16,7 @@ use data_bridge_stack::port;
 
 use crate::authority::{Authority, Door, Identity};
 use crate::by_hand::{Said, run_command};
+use crate::fleet_stage::Fleet;
 use crate::world::{PATIENCE, Scenario, clickhouse, folder, until, wait_for};
 
 const MESSAGES: u64 = 3_000;
@@ -46,10 +49,15 @@ fn secure() -> &'static Secure {
         let store = server.store.display().to_string();
         let trust = authority.ca_file.display().to_string();
         let login = "org.apache.kafka.common.security.scram.ScramLoginModule required;";
+        let plain_login = format!(
+            "org.apache.kafka.common.security.plain.PlainLoginModule required \
+             user_alice=\"{PASSWORD}\";"
+        );
         let properties = [
-            ("sasl.enabled.mechanisms", "SCRAM-SHA-512,SCRAM-SHA-256"),
+            ("sasl.enabled.mechanisms", "SCRAM-SHA-512,SCRAM-SHA-256,PLAIN"),
             ("listener.name.way0.scram-sha-512.sasl.jaas.config", login),
             ("listener.name.way0.scram-sha-256.sasl.jaas.config", login),
+            ("listener.name.way0.plain.sasl.jaas.config", &plain_login),
             ("listener.name.way1.ssl.client.auth", "required"),
             ("ssl.keystore.type", "PEM"),
             ("ssl.keystore.location", &store),
@@ -177,6 +185,74 @@ fn rows_flow_through_kafka_with_certificates_on_both_sides() {
         ("ssl.key.location", key.as_str()),
     ];
     assert_flows(&scenario("mutual_tls", secure.mutual, &properties), 913);
+}
+
+/// What a fleet does when a member leaves for good, without starting one.
+#[test]
+fn members_are_taken_out_over_tls_with_every_login_and_refusals_are_said() {
+    let secure = secure();
+    let path = |path: &PathBuf| path.display().to_string();
+    let (ca, stranger) = (path(&secure.authority.ca_file), path(&secure.stranger.ca_file));
+    let leave = |port: u16, properties: &[(&'static str, String)]| {
+        let target = Target {
+            brokers: format!("SASL_SSL://localhost:{port}"),
+            group_id: "nobody".to_owned(),
+            session_ms: 0,
+        };
+        let properties = properties.iter().map(|(name, value)| (*name, value.as_str()));
+        let properties =
+            properties.map(|(name, value)| (name.to_owned(), Secret::new(value))).collect();
+        let left = wait_for(Leaver::new(target, properties).leave(&["one".to_owned()]));
+        left.map_err(|error| error.to_string())
+    };
+    for mechanism in ["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] {
+        assert_eq!(leave(secure.sasl, &scram(mechanism, &ca, PASSWORD)), Ok(()), "{mechanism}");
+        let said = leave(secure.sasl, &scram(mechanism, &ca, "hunter2-wrong")).unwrap_err();
+        assert!(said.contains("uthentication failed") && !said.contains("hunter2"), "{said}");
+    }
+    let with = |ca: &str, more: &[(&'static str, &str)]| {
+        let more = more.iter().map(|(name, value)| (*name, (*value).to_owned()));
+        scram("PLAIN", ca, PASSWORD).into_iter().chain(more).collect::<Vec<_>>()
+    };
+    let said = leave(secure.sasl, &with(&stranger, &[])).unwrap_err();
+    assert!(said.contains("UnknownIssuer"), "{said}");
+    let any_name = ("ssl.endpoint.identification.algorithm", "none");
+    let said = leave(secure.sasl, &with(&stranger, &[any_name])).unwrap_err();
+    assert!(said.contains("UnknownIssuer"), "{said}");
+    assert_eq!(leave(secure.sasl, &with(&ca, &[any_name])), Ok(()));
+    let unseen = ("enable.ssl.certificate.verification", "false");
+    assert_eq!(leave(secure.sasl, &with(&stranger, &[unseen])), Ok(()));
+
+    let mut mutual = vec![
+        ("security.protocol", "SSL".to_owned()),
+        ("ssl.ca.location", ca),
+        ("ssl.certificate.location", path(&secure.client.certificate)),
+        ("ssl.key.location", path(&secure.client.key)),
+    ];
+    assert_eq!(leave(secure.mutual, &mutual), Ok(()));
+    mutual.truncate(2);
+    let said = leave(secure.mutual, &mutual).unwrap_err();
+    assert!(said.contains("CertificateRequired"), "{said}");
+}
+
+/// Its session is longer than anybody waits here.
+#[test]
+fn a_fleet_over_tls_and_scram_gives_up_the_partitions_of_one_that_leaves_for_good() {
+    let secure = secure();
+    let ca = secure.authority.ca_file.display().to_string();
+    let password = format!("${{file:{}}}", secure.password_file.display());
+    let properties = scram("SCRAM-SHA-512", &ca, &password);
+    let scenario = scenario("secure_fleet", secure.sasl, &borrowed(&properties))
+        .with("kafka", "session_timeout_ms: 120000");
+    let fleet = Fleet::of(&scenario, 2, &[]);
+    fleet.wait_shares(&[24, 24]);
+    fleet.succeeds(&["scale", "1"]);
+    fleet.wait_shares(&[48]);
+    let state = fs::read_to_string(fleet.state.join("fleet.json")).unwrap();
+    assert!(!state.contains("hunter2"), "{state}");
+    fleet.down();
+    let log = fs::read_to_string(fleet.supervisor.log()).unwrap();
+    assert!(!log.contains("not taken out") && !log.contains("hunter2"), "{log}");
 }
 
 #[test]
