@@ -11,7 +11,7 @@ use rdkafka::{ClientConfig, ClientContext};
 
 use super::fleet::Which;
 use super::{Exit, Stop};
-use crate::config::{self, Assignor, Config, Environment, GroupProtocol};
+use crate::config::{self, Config, Environment, GroupProtocol};
 use crate::hub::AssignAnew;
 
 /// Have the consumer group assign its partitions anew
@@ -98,20 +98,12 @@ fn assign_anew(kafka: &config::Kafka) -> anyhow::Result<String> {
         .set("client.id", "data-bridge-rebalance")
         .set("enable.auto.commit", "false")
         .set("allow.auto.create.topics", "false");
-    match kafka.group_protocol {
-        GroupProtocol::Classic => {
-            let assignor = match kafka.assignor {
-                Assignor::Range => "range",
-                Assignor::CooperativeSticky => "cooperative-sticky",
-                Assignor::RoundRobin => "roundrobin",
-            };
-            client.set("group.protocol", "classic");
-            client.set("partition.assignment.strategy", assignor);
-        }
-        GroupProtocol::Consumer => {
-            client.set("group.protocol", "consumer");
-        }
-    }
+    let protocol = match kafka.group_protocol {
+        GroupProtocol::Classic => "classic",
+        GroupProtocol::Consumer => "consumer",
+    };
+    let (property, assignor) = kafka.assignor_property();
+    client.set("group.protocol", protocol).set(property, assignor);
     let member = client
         .create_with_context::<_, BaseConsumer<Member>>(Member::default())
         .context("kafka.properties are refused")?;

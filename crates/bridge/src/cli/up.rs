@@ -158,6 +158,8 @@ async fn supervise(
         grace: config.shutdown.grace,
         kafka: group(config),
         properties: config.kafka.properties.clone(),
+        group_protocol: config.kafka.group_protocol,
+        assignor: config.kafka.assignor,
         autoscale,
         token: token.clone(),
         before,

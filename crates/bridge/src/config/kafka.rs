@@ -124,6 +124,27 @@ impl Kafka {
     }
 }
 
+impl Kafka {
+    /// librdkafka's property for how partitions are spread, and its value.
+    #[must_use]
+    pub fn assignor_property(&self) -> (&'static str, &'static str) {
+        const BY_A_MEMBER: &str = "partition.assignment.strategy";
+        const BY_THE_BROKER: &str = "group.remote.assignor";
+        match (self.group_protocol, self.assignor) {
+            (GroupProtocol::Classic, Assignor::Range) => (BY_A_MEMBER, "range"),
+            (GroupProtocol::Classic, Assignor::CooperativeSticky) => {
+                (BY_A_MEMBER, "cooperative-sticky")
+            }
+            (GroupProtocol::Classic, Assignor::RoundRobin) => (BY_A_MEMBER, "roundrobin"),
+            (GroupProtocol::Consumer, Assignor::Range) => (BY_THE_BROKER, "range"),
+            // Moves only what has to move; the third is refused with this protocol.
+            (GroupProtocol::Consumer, Assignor::CooperativeSticky | Assignor::RoundRobin) => {
+                (BY_THE_BROKER, "uniform")
+            }
+        }
+    }
+}
+
 /// A broker may be named with a listener, `PLAINTEXT://host:port`: librdkafka reads that too.
 fn brokers(values: &mut Values) -> String {
     let list = values.list("kafka.brokers", |text| {

@@ -73,7 +73,7 @@ pub(super) const KEYS: &[Key] = &[
     key("kafka.brokers", Hosts, Is("localhost:9092"), "bootstrap servers"),
     key("kafka.group_id", Name, Is("data-bridge-group"), "consumer group, shared by all instances"),
     key("kafka.group_protocol", Choice(&["classic", "consumer"]), Is("classic"),
-        "who assigns partitions: a member (classic) or the broker (consumer, KIP-848); with `consumer`, assignor, session and heartbeat are the broker's"),
+        "who assigns partitions: a member (classic) or the broker (consumer, KIP-848); with `consumer`, session and heartbeat are the broker's"),
     key("kafka.assignor", Choice(&["range", "cooperative-sticky", "roundrobin"]), Is("range"),
         "how partitions are spread; `range` puts partition n of every topic on one instance"),
     key("kafka.static_membership", Switch, Is("false"),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::kafka::{GroupProtocol, static_member};
+use super::kafka::{Assignor, GroupProtocol, static_member};
 use super::nats::NatsMode;
 use super::values::Values;
 use super::{Config, Kafka};
@@ -101,11 +101,11 @@ fn check_kafka(config: &Config, values: &mut Values) {
                     );
                 }
             }
-            if values.is_set("kafka.assignor") {
-                values.warn(
+            if kafka.assignor == Assignor::RoundRobin {
+                values.refuse(
                     "kafka.assignor",
-                    WHY,
-                    "the broker decides: its configuration group.consumer.assignors holds",
+                    "cannot be `roundrobin`: kafka.group_protocol is consumer",
+                    "write range, or cooperative-sticky for the broker's uniform",
                 );
             }
         }

@@ -23,7 +23,7 @@ use super::process::Identity;
 use super::roll::{Roll, Standing, Step};
 use super::state::{Recorded, State, Target};
 use crate::autoscale::Autoscaler;
-use crate::config::{Autoscale, Secret};
+use crate::config::{Assignor, Autoscale, GroupProtocol, Secret};
 use crate::hub::{Ask, Change, Command, Refusal, Shared, Supervised};
 
 /// Time between two looks at what only time brings.
@@ -56,6 +56,10 @@ pub struct Options {
     pub kafka: Target,
     /// `kafka.properties`: how its brokers are reached.
     pub properties: BTreeMap<String, Secret>,
+    /// Who assigns partitions.
+    pub group_protocol: GroupProtocol,
+    /// How they are spread.
+    pub assignor: Assignor,
     /// When it scales by itself.
     pub autoscale: Option<Autoscale>,
     /// What commands have to show.

@@ -11,7 +11,7 @@ use super::rows::{Rows, Visible};
 use super::seen::{Place, Seen, look};
 use super::shares::{Spread, problems, shown};
 use super::ticks::{ProduceError, Ticks};
-use crate::config::{Assignor, Backpressure, Config, GroupProtocol};
+use crate::config::{Assignor, Backpressure, Config};
 use crate::hub::{Client, Command, Fleet, Life};
 use crate::sink::clickhouse::ClickHouse;
 
@@ -100,8 +100,7 @@ impl Validation {
         let run = u64::try_from(time_ms).unwrap_or(0) & 0x7fff_ffff;
         let symbol = format!("VALIDATE.{run:08X}");
         let first_id = run << 32;
-        let even = config.kafka.group_protocol == GroupProtocol::Classic
-            && config.kafka.assignor == Assignor::Range;
+        let even = config.kafka.assignor == Assignor::Range;
         let rows = Rows { clickhouse, table: "ticks".to_owned(), symbol: symbol.clone(), first_id };
         let partitions = topics.get(&tick_topic).copied().unwrap_or(1);
         let kafka = config.kafka.clone();

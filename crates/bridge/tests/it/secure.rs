@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use data_bridge::config::Secret;
 use data_bridge::supervisor::{Leaver, Target};
@@ -11,12 +12,14 @@ use data_bridge_lab::generate::Generator;
 use data_bridge_lab::kafka::{Offsets, Pace, Producer};
 use data_bridge_lab::model::Expected;
 use data_bridge_lab::plan::Kind;
+use data_bridge_stack::health::http_get;
 use data_bridge_stack::kafka::{Kafka, KafkaOptions, Way};
 use data_bridge_stack::port;
+use serde_json::Value;
 
 use crate::authority::{Authority, Door, Identity};
 use crate::by_hand::{Said, run_command};
-use crate::fleet_stage::Fleet;
+use crate::fleet_stage::{Fleet, signal};
 use crate::world::{PATIENCE, Scenario, clickhouse, folder, until, wait_for};
 
 const MESSAGES: u64 = 3_000;
@@ -232,22 +235,63 @@ fn members_are_taken_out_over_tls_with_every_login_and_refusals_are_said() {
     assert_eq!(leave(secure.mutual, &mutual), Ok(()));
     mutual.truncate(2);
     let said = leave(secure.mutual, &mutual).unwrap_err();
-    assert!(said.contains("CertificateRequired"), "{said}");
+    assert!(said.contains("BadCertificate"), "{said}");
 }
 
-/// Its session is longer than anybody waits here.
+/// All of what a fleet on brokers of its own company may meet at once: TLS, SCRAM, and the protocol
+/// in which the broker assigns (KIP-848). A session lasts longer than anything here may take.
 #[test]
-fn a_fleet_over_tls_and_scram_gives_up_the_partitions_of_one_that_leaves_for_good() {
+fn a_fleet_over_tls_and_scram_under_the_consumer_protocol_waits_for_no_session() {
+    const SESSION: Duration = Duration::from_secs(60);
     let secure = secure();
     let ca = secure.authority.ca_file.display().to_string();
     let password = format!("${{file:{}}}", secure.password_file.display());
     let properties = scram("SCRAM-SHA-512", &ca, &password);
     let scenario = scenario("secure_fleet", secure.sasl, &borrowed(&properties))
-        .with("kafka", "session_timeout_ms: 120000");
-    let fleet = Fleet::of(&scenario, 2, &[]);
-    fleet.wait_shares(&[24, 24]);
-    fleet.succeeds(&["scale", "1"]);
-    fleet.wait_shares(&[48]);
+        .with("kafka", "group_protocol: consumer")
+        .with("kafka", &format!("session_timeout_ms: {}", SESSION.as_millis()));
+    let fleet = Fleet::of(&scenario, 3, &[]);
+    fleet.wait_shares(&[16, 16, 16]);
+    let page = fleet.fleet();
+    for member in page["instances"].as_array().unwrap() {
+        let partitions = member["partitions"].as_array().unwrap();
+        let is_tick = |one: &&Value| one["topic"].as_str().unwrap().ends_with("tick_archive");
+        assert_eq!(partitions.iter().filter(is_tick).count(), 2, "{member}");
+    }
+    let in_time = |what: &str, work: &dyn Fn()| {
+        let began = Instant::now();
+        work();
+        println!("{what}: {:?}", began.elapsed());
+        assert!(began.elapsed() < SESSION / 2, "{what}: {:?}", began.elapsed());
+    };
+    let pids = fleet.pids();
+    let another = |number: u64| {
+        until(PATIENCE, "another process", || match fleet.pids().get(&number) {
+            Some(pid) if *pid != pids[&number] => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+    };
+    in_time("kill -9", &|| {
+        signal("KILL", pids[&2]);
+        another(2);
+        // The hub may still show what it saw of the one that is gone.
+        until(PATIENCE, "its partitions back", || {
+            let page =
+                http_get(fleet.port + 2, "/api/status").map_err(|error| error.to_string())?;
+            let page: Value = serde_json::from_str(&page).map_err(|error| error.to_string())?;
+            let read = page["partitions"].as_array().map_or(0, Vec::len);
+            if read == 16 { Ok(()) } else { Err(page.to_string()) }
+        });
+        fleet.wait_ready(3);
+    });
+    in_time("rolling restart", &|| {
+        fleet.succeeds(&["restart"]);
+        another(1);
+    });
+    in_time("3 to 2", &|| {
+        fleet.succeeds(&["scale", "2"]);
+        fleet.wait_shares(&[24, 24]);
+    });
     let state = fs::read_to_string(fleet.state.join("fleet.json")).unwrap();
     assert!(!state.contains("hunter2"), "{state}");
     fleet.down();

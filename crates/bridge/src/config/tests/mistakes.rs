@@ -161,6 +161,21 @@ fn values_with_consequences_are_warned_of() {
 }
 
 #[test]
+fn an_assignor_that_no_broker_has_is_refused() {
+    let with = |assignor: &str| {
+        problems(&format!("kafka: {{ group_protocol: consumer, assignor: {assignor} }}"))
+    };
+    assert_eq!(with("range"), [""; 0]);
+    assert_eq!(with("cooperative-sticky"), [""; 0]);
+    assert_eq!(
+        with("roundrobin"),
+        [
+            "bridge.yaml:1:46: kafka.assignor: cannot be `roundrobin`: kafka.group_protocol is consumer"
+        ]
+    );
+}
+
+#[test]
 fn properties_that_break_a_promise_are_refused_by_name() {
     let text = "kafka:
   properties:

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{Assignor, GroupProtocol, Instance, Kafka};
+use crate::config::{GroupProtocol, Instance, Kafka};
 
 /// One property each: name, value.
 pub(super) type Properties = Vec<(String, String)>;
@@ -45,19 +45,13 @@ pub(super) fn member(config: &Kafka, instance: &Instance, queue_budget: u64) -> 
         set("group.instance.id", &static_id(config, instance));
     }
     set("max.poll.interval.ms", &millis(config.max_poll_interval));
+    let (property, assignor) = config.assignor_property();
+    set(property, assignor);
     match config.group_protocol {
         GroupProtocol::Classic => {
             set("group.protocol", "classic");
             set("session.timeout.ms", &millis(config.session_timeout));
             set("heartbeat.interval.ms", &millis(config.heartbeat_interval));
-            set(
-                "partition.assignment.strategy",
-                match config.assignor {
-                    Assignor::Range => "range",
-                    Assignor::CooperativeSticky => "cooperative-sticky",
-                    Assignor::RoundRobin => "roundrobin",
-                },
-            );
         }
         // The broker decides about the rest, and librdkafka refuses it.
         GroupProtocol::Consumer => set("group.protocol", "consumer"),
@@ -135,7 +129,7 @@ fn millis(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Environment, Secret};
+    use crate::config::{Assignor, Config, Environment, Secret};
 
     fn config() -> Config {
         Config::from_defaults(&Environment { host_name: "host".into(), ..Environment::default() })
@@ -174,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_classic_protocol_gets_session_and_assignor_and_the_other_does_not() {
+    fn the_classic_protocol_gets_a_session_and_each_its_own_assignor() {
         let mut config = config();
         config.kafka.assignor = Assignor::CooperativeSticky;
         let classic = member(&config.kafka, &config.instance, MIB);
@@ -191,6 +185,10 @@ mod tests {
         {
             assert_eq!(value(&consumer, left_out), None, "{left_out}");
         }
+        assert_eq!(value(&consumer, "group.remote.assignor"), Some("uniform"));
+        config.kafka.assignor = Assignor::Range;
+        let consumer = member(&config.kafka, &config.instance, MIB);
+        assert_eq!(value(&consumer, "group.remote.assignor"), Some("range"));
         assert_eq!(value(&consumer, "max.poll.interval.ms"), Some("300000"));
     }
 

@@ -6,6 +6,7 @@ use rustix::process::Signal;
 use tracing::{info, warn};
 
 use super::{Event, Supervisor};
+use crate::config::GroupProtocol;
 use crate::supervisor::kafka::LeaveError;
 use crate::supervisor::member::{Stage, Then};
 
@@ -22,6 +23,21 @@ impl Supervisor {
         self.tasks.spawn(async move {
             let result = leaver.leave(&ids).await;
             events.send(Event::Left { numbers, result }).await.ok();
+        });
+    }
+
+    /// Under the consumer protocol a static id is refused for as long as its last process is in the
+    /// group, and one that was killed is there until its session is over. The classic protocol gives
+    /// the place of the older to the newer.
+    pub(super) fn make_way(&mut self, id: String) {
+        if self.options.group_protocol == GroupProtocol::Classic {
+            return;
+        }
+        let leaver = self.leaver.clone();
+        self.tasks.spawn(async move {
+            if let Err(error) = leaver.leave(std::slice::from_ref(&id)).await {
+                warn!(instance = id, %error, "its last process keeps its place until its session is over");
+            }
         });
     }
 

@@ -135,6 +135,8 @@ impl Supervisor {
                         Stage::Held { until: now + pause, why }
                     }
                 };
+                let id = member.id.clone();
+                self.make_way(id);
             }
         }
     }

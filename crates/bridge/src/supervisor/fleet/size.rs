@@ -4,6 +4,7 @@ use tracing::{info, warn};
 
 use super::{CHANGES, MOST_INSTANCES, Supervisor, SupervisorError, now_ms};
 use crate::autoscale::Sight;
+use crate::config::{Assignor, GroupProtocol};
 use crate::hub::{Change, Expected, Refusal};
 use crate::supervisor::member::{Member, Then};
 
@@ -60,17 +61,27 @@ impl Supervisor {
         });
         self.fill();
         self.empty();
+        Ok(format!("{from} → {instances} instances{}", self.warning()))
+    }
+
+    /// Who has nothing to read, if anybody.
+    fn warning(&self) -> String {
         let partitions = self.partitions();
-        let idle = if partitions > 0 && instances > partitions {
-            format!(
-                "; warning: a topic has at most {partitions} partitions, so instances {} to \
-                 {instances} have nothing to read",
-                partitions + 1
-            )
-        } else {
-            String::new()
-        };
-        Ok(format!("{from} → {instances} instances{idle}"))
+        if partitions == 0 || self.target <= partitions {
+            return String::new();
+        }
+        let ids = (1..=self.target).map(|number| (number, self.options.launch.id(number)));
+        // What else spreads partitions leaves them where they were.
+        let is_known = self.options.assignor == Assignor::Range
+            && self.options.group_protocol == GroupProtocol::Classic;
+        let names =
+            if is_known { format!(": {}", runs(&idle(ids, partitions))) } else { String::new() };
+        format!(
+            "; warning: no topic has more than {partitions} partitions, so {} of them {} nothing \
+             to read{names}",
+            self.target - partitions,
+            if self.target - partitions == 1 { "has" } else { "have" },
+        )
     }
 
     pub(super) fn fill(&mut self) {
@@ -139,5 +150,45 @@ impl Supervisor {
         } else if let Err(refusal) = self.scale(decision.instances, &decision.why) {
             warn!(to = decision.instances, why = decision.why, %refusal, "cannot scale");
         }
+    }
+}
+
+/// Those that get no part of a topic: `range` deals partitions out in the order of the ids as texts,
+/// in which 10 comes before 2.
+fn idle(ids: impl Iterator<Item = (u32, String)>, partitions: u32) -> Vec<u32> {
+    let mut ids = ids.collect::<Vec<_>>();
+    ids.sort_by(|(_, one), (_, other)| one.cmp(other));
+    let partitions = usize::try_from(partitions).unwrap_or(usize::MAX);
+    let mut idle = ids.iter().skip(partitions).map(|(number, _)| *number).collect::<Vec<_>>();
+    idle.sort_unstable();
+    idle
+}
+
+/// `2 to 9, 15` of ascending numbers.
+fn runs(numbers: &[u32]) -> String {
+    let runs = numbers.chunk_by(|one, next| one + 1 == *next);
+    let shown = runs.map(|run| match run {
+        [first, .., last] => format!("{first} to {last}"),
+        [only] => only.to_string(),
+        [] => String::new(),
+    });
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn idle_of(instances: u32, partitions: u32) -> String {
+        let ids = (1..=instances).map(|number| (number, format!("host-{number}")));
+        runs(&idle(ids, partitions))
+    }
+
+    #[test]
+    fn the_idle_are_those_that_range_gives_nothing() {
+        assert_eq!(idle_of(7, 6), "7");
+        assert_eq!(idle_of(9, 6), "7 to 9");
+        assert_eq!(idle_of(10, 6), "6 to 9");
+        assert_eq!(idle_of(50, 6), "2 to 9, 15 to 50");
     }
 }

@@ -82,7 +82,8 @@ impl Exchange {
         let last = format!("c=biws,r={nonce}");
         let exchanged = format!("{},{server_first},{last}", self.first);
         let signature = hmac::sign(&hmac::Key::new(mac, stored.as_ref()), exchanged.as_bytes());
-        let proof = client_key.as_ref().iter().zip(signature.as_ref()).map(|(key, sign)| key ^ sign);
+        let proof =
+            client_key.as_ref().iter().zip(signature.as_ref()).map(|(key, sign)| key ^ sign);
         let proof = BASE64.encode(&proof.collect::<Vec<_>>());
         let server_key = hmac::Key::new(mac, hmac::sign(&salted, b"Server Key").as_ref());
         Ok((format!("{last},p={proof}"), Expected { server_key, exchanged }))

@@ -88,8 +88,8 @@ impl Security {
             }
         };
         Ok(Self {
-            tls: if tls { Some(Arc::new(read_tls(properties)?)) } else { None },
-            login: if login { Some(read_login(properties)?) } else { None },
+            tls: tls.then(|| read_tls(properties)).transpose()?.map(Arc::new),
+            login: login.then(|| read_login(properties)).transpose()?,
         })
     }
 }
@@ -128,7 +128,7 @@ fn read_tls(properties: &Properties) -> Result<ClientConfig, SecurityError> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(|error| unfit(PROTOCOL, error))?;
+        .map_err(|error| unfit(PROTOCOL, &error))?;
     let is_off = |name: &str, word: &str| {
         text(properties, name).is_some_and(|value| value.eq_ignore_ascii_case(word))
     };
@@ -146,14 +146,15 @@ fn read_tls(properties: &Properties) -> Result<ClientConfig, SecurityError> {
     };
     let chain = certificates(property, &chain)?;
     let Some((property, key)) = pem(properties, KEY)? else {
-        return Err(unfit(KEY[0], "there is a certificate, but no key"));
+        return Err(unfit(KEY[0], &"there is a certificate, but no key"));
     };
     let key = PrivateKeyDer::from_pem_slice(&key);
-    let key = key.map_err(|error| unfit(property, format!("no key in PEM that is open: {error}")))?;
-    builder.with_client_auth_cert(chain, key).map_err(|error| unfit(property, error))
+    let key =
+        key.map_err(|error| unfit(property, &format!("no key in PEM that is open: {error}")))?;
+    builder.with_client_auth_cert(chain, key).map_err(|error| unfit(property, &error))
 }
 
-fn unfit(property: &'static str, reason: impl ToString) -> SecurityError {
+fn unfit(property: &'static str, reason: &impl ToString) -> SecurityError {
     SecurityError::Unfit { property, reason: reason.to_string() }
 }
 
@@ -170,14 +171,14 @@ fn authorities(properties: &Properties) -> Result<RootCertStore, SecurityError> 
     // A system's collection may hold old ones that nobody reads any more.
     let (read, _unread) = store.add_parsable_certificates(found);
     if read == 0 {
-        return Err(unfit(property, "names no authority to believe"));
+        return Err(unfit(property, &"names no authority to believe"));
     }
     Ok(store)
 }
 
 /// Of a file, or of all files of a folder.
 fn of_path(path: &Path) -> Result<Vec<CertificateDer<'static>>, SecurityError> {
-    let fail = |error: std::io::Error| unfit(CA_FILE, format!("{}: {error}", path.display()));
+    let fail = |error: std::io::Error| unfit(CA_FILE, &format!("{}: {error}", path.display()));
     if !path.is_dir() {
         return certificates(CA_FILE, &std::fs::read(path).map_err(fail)?);
     }
@@ -202,7 +203,7 @@ fn pem(
     let Some(file) = text(properties, path) else {
         return Ok(None);
     };
-    let pem = std::fs::read(file).map_err(|error| unfit(path, format!("{file}: {error}")))?;
+    let pem = std::fs::read(file).map_err(|error| unfit(path, &format!("{file}: {error}")))?;
     Ok(Some((path, pem)))
 }
 
@@ -212,7 +213,7 @@ fn certificates(
 ) -> Result<Vec<CertificateDer<'static>>, SecurityError> {
     CertificateDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
-        .map_err(|error| unfit(property, format!("no certificates in PEM: {error}")))
+        .map_err(|error| unfit(property, &format!("no certificates in PEM: {error}")))
 }
 
 /// Looks at less than all of a broker's certificate, where `kafka.properties` want that.
@@ -231,7 +232,7 @@ impl Lax {
         let algorithms = provider.signature_verification_algorithms;
         let chain =
             WebPkiServerVerifier::builder_with_provider(Arc::new(authorities), provider).build();
-        Ok(Self { chain: Some(chain.map_err(|error| unfit(CA_FILE, error))?), algorithms })
+        Ok(Self { chain: Some(chain.map_err(|error| unfit(CA_FILE, &error))?), algorithms })
     }
 }
 
