@@ -25,6 +25,9 @@ use crate::config::Secret;
 /// A broker answers within milliseconds, or it is of no use in time.
 const LIMIT: Duration = Duration::from_secs(3);
 
+/// Pause before a group whose coordinator is moving is asked again.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// Why members could not be taken out.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaveError {
@@ -84,7 +87,7 @@ impl Leaver {
         let mut last = "no broker is named".to_owned();
         for broker in self.target.brokers.split(',').map(str::trim).filter(|name| !name.is_empty())
         {
-            let attempt = self.leave_by(broker, &security, instance_ids);
+            let attempt = self.leave_once_settled(broker, &security, instance_ids);
             match tokio::time::timeout(LIMIT, attempt).await {
                 Ok(Ok(0 | UNKNOWN_MEMBER)) => return Ok(()),
                 Ok(Ok(code)) => return Err(LeaveError::Refused { code }),
@@ -93,6 +96,23 @@ impl Leaver {
             }
         }
         Err(LeaveError::Unreachable { brokers: self.target.brokers.clone(), last })
+    }
+
+    /// Asks again while the group has no coordinator for a moment.
+    async fn leave_once_settled(
+        &self,
+        broker: &str,
+        security: &Security,
+        instance_ids: &[String],
+    ) -> io::Result<i16> {
+        loop {
+            match self.leave_by(broker, security, instance_ids).await? {
+                wire::COORDINATOR_LOADS | wire::NO_COORDINATOR | wire::NOT_COORDINATOR => {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                code => return Ok(code),
+            }
+        }
     }
 
     /// The worst error code of the answer.

@@ -13,6 +13,10 @@ pub(super) const LEAVE_GROUP: Api = Api { key: 13, version: 3 };
 pub(super) const SASL_HANDSHAKE: Api = Api { key: 17, version: 1 };
 pub(super) const SASL_AUTHENTICATE: Api = Api { key: 36, version: 1 };
 
+/// Error codes of a group whose coordinator starts or moves.
+pub(super) const COORDINATOR_LOADS: i16 = 14;
+pub(super) const NO_COORDINATOR: i16 = 15;
+pub(super) const NOT_COORDINATOR: i16 = 16;
 /// The error code of a member that is not in the group.
 pub(super) const UNKNOWN_MEMBER: i16 = 25;
 
