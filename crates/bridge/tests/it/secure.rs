@@ -242,7 +242,7 @@ fn members_are_taken_out_over_tls_with_every_login_and_refusals_are_said() {
 /// in which the broker assigns (KIP-848). A session lasts longer than anything here may take.
 #[test]
 fn a_fleet_over_tls_and_scram_under_the_consumer_protocol_waits_for_no_session() {
-    const SESSION: Duration = Duration::from_secs(60);
+    const SESSION: Duration = Duration::from_mins(1);
     let secure = secure();
     let ca = secure.authority.ca_file.display().to_string();
     let password = format!("${{file:{}}}", secure.password_file.display());
