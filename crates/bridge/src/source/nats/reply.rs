@@ -19,7 +19,7 @@ pub(super) struct Delivery {
 /// with `DOMAIN.ACCOUNT` after `ACK` and more tokens behind (ADR-15 of NATS).
 pub(super) fn read(reply: &str) -> Option<Delivery> {
     let tokens = reply.as_bytes().strip_prefix(b"$JS.ACK.")?;
-    let count = tokens.iter().filter(|byte| **byte == b'.').count() + 1;
+    let count = tokens.split(|byte| *byte == b'.').count();
     let skipped = match count {
         7 => 2,
         9.. => 4,
