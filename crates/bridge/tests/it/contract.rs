@@ -176,7 +176,7 @@ fn body() -> Bytes {
 /// Status, `X-ClickHouse-Exception-Code` and text, as they stand on the wire.
 fn on_the_wire(url: &str, statement: &str, body: Bytes) -> (u16, Option<String>, String) {
     wait_for(async {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = crate::world::http();
         let request = client.post(url).query(&[("query", statement)]).body(body);
         let answer = request.send().await.unwrap();
         let code = answer.headers().get("X-ClickHouse-Exception-Code");

@@ -228,7 +228,7 @@ fn whatever_reaches_a_hub_is_answered_and_nothing_stops_it() {
     let folder = folder("hub-nonsense");
     let hub = Hub::start(&folder, port::free().unwrap());
     let url = format!("http://127.0.0.1:{}/api", hub.port);
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let http = crate::world::http();
     let post = |path: &str, body: Vec<u8>| {
         wait_for(http.post(format!("{url}/{path}")).body(body).send()).unwrap().status().as_u16()
     };

@@ -12,7 +12,9 @@ use data_bridge_stack::port;
 use data_bridge_stack::process::{Lifetime, Process};
 
 use crate::hub::Hub;
-use crate::world::{Instance, PATIENCE, Scenario, binary, clickhouse, folder, until, wait_for};
+use crate::world::{
+    Instance, PATIENCE, Scenario, binary, clickhouse, folder, http, until, wait_for,
+};
 
 /// Where a process listens, as the kernel says.
 fn listens(pid: u32) -> Vec<(IpAddr, u16)> {
@@ -141,7 +143,7 @@ const CONTROL: &str = "/api/fleet/control";
 
 /// The status of an answer to somebody who guesses the token.
 fn ask(method: &reqwest::Method, port: u16, path: &str) -> u16 {
-    let http = reqwest::Client::builder().no_proxy().build().expect("a client can be made");
+    let http = http();
     let url = format!("http://127.0.0.1:{port}{path}");
     let command = r#"{"command":"down"}"#;
     let asked = http.request(method.clone(), url).bearer_auth("guess").body(command).send();

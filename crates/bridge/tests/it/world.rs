@@ -372,6 +372,12 @@ impl Instance {
     }
 }
 
+/// A client of the tests' own; whichever test is first says which cryptography there is.
+pub(crate) fn http() -> reqwest::Client {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    reqwest::Client::builder().no_proxy().build().expect("a client can be made")
+}
+
 /// Runs a future to its end on a runtime that all scenarios share.
 pub(crate) fn wait_for<T>(future: impl Future<Output = T>) -> T {
     static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
