@@ -1,5 +1,6 @@
 //! Resident memory: little when idle, and within its limit whatever waits in Kafka.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use data_bridge_lab::plan::Kind;
@@ -39,7 +40,8 @@ fn with_any_lag_memory_stays_within_budget_and_64_mib() {
     hold(256, "{}", 350_000);
 }
 
-/// A lag beyond the budget, of which ClickHouse takes a little, then nothing for a while, then all.
+/// ClickHouse takes a few rows, then nothing for a while, in which a lag beyond the budget builds up,
+/// then all.
 fn hold(budget: u64, batch: &str, messages: u64) {
     let proxy = proxy_before(clickhouse());
     let scenario = Scenario::new(&format!("lag_memory_{budget}"), &proxy.url())
@@ -49,17 +51,20 @@ fn hold(budget: u64, batch: &str, messages: u64) {
     let sender = Sender::new();
     let topic = format!("{}{}", scenario.prefix(), Kind::Tick.topic());
     let padding = "x".repeat(1_000);
-    for number in 0..messages {
-        let time = 1_706_198_400_000 + number;
-        let tick = format!(
-            r#"{{"symbol":"S{}","bid":1.{number},"ask":2,"timestamp_ms":{time},"padding":"{padding}"}}"#,
-            number % 1_000,
-        );
-        sender.text(&topic, i32::try_from(number % 6).unwrap(), &tick);
-    }
-    sender.flush();
+    let send = |numbers: Range<u64>| {
+        for number in numbers {
+            let time = 1_706_198_400_000 + number;
+            let tick = format!(
+                r#"{{"symbol":"S{}","bid":1.{number},"ask":2,"timestamp_ms":{time},"padding":"{padding}"}}"#,
+                number % 1_000,
+            );
+            sender.text(&topic, i32::try_from(number % 6).unwrap(), &tick);
+        }
+        sender.flush();
+    };
 
     let limit = budget * MIB + BEYOND;
+    send(0..1_000);
     let bridge = scenario.start(1);
     let mut highest = 0;
     let mut sample = || {
@@ -68,7 +73,6 @@ fn hold(budget: u64, batch: &str, messages: u64) {
         assert!(highest <= limit, "{} MiB", highest / MIB);
         now
     };
-    // It begins to drain, then ClickHouse is away until the budget is full, and longer.
     until(PATIENCE, "the first rows", || {
         sample();
         match bridge.status()["ticks_saved"].as_u64() {
@@ -76,7 +80,9 @@ fn hold(budget: u64, batch: &str, messages: u64) {
             saved => Err(format!("{saved:?} rows")),
         }
     });
+    // ClickHouse is away until the budget is full, and longer.
     proxy.set(Fault::Refuse);
+    send(1_000..messages);
     until(PATIENCE, "back-pressure", || {
         sample();
         let status = bridge.status();
