@@ -122,9 +122,7 @@ impl Kafka {
             fetch_max_wait: values.duration("kafka.fetch_max_wait_ms"),
         }
     }
-}
 
-impl Kafka {
     /// librdkafka's property for how partitions are spread, and its value.
     #[must_use]
     pub fn assignor_property(&self) -> (&'static str, &'static str) {
