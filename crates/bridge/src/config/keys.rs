@@ -169,7 +169,7 @@ pub(super) const KEYS: &[Key] = &[
     key("dead_letters.flood_window_s", Seconds { min: 1, max: DAY_S }, Is("60"), "the window"),
 
     key("readiness.stall_ms", Millis { min: 1000, max: DAY_MS }, Is("10000"),
-        "not ready when there is lag and no row became durable for this long, or a partition of which something was fetched stands still"),
+        "not ready when there is lag and no row became durable for this long, or a partition of which something was fetched stands still for 11 s more, for which rows of old days may be held back"),
     key("shutdown.grace_ms", Millis { min: 0, max: 3_600_000 }, Is("25000"), "how long a stop waits for inserts in flight"),
 
     key("http.listen", Address, Says("127.0.0.1, port 9400 + `instance.number`"), "where `/metrics`, `/healthz`, `/readyz` and `/api/status` are served"),

@@ -309,7 +309,8 @@ impl Report {
         self.still.look(now, lanes, snapshot.is_full);
         // Where something else is wrong, that is why they stand still.
         if self.status.reasons.is_empty() {
-            self.status.reasons.extend(self.still.reason(now, lanes, self.stall));
+            let longest = self.stall + snapshot.longest_wait;
+            self.status.reasons.extend(self.still.reason(now, lanes, longest));
         }
         let was_ready = std::mem::replace(&mut self.status.ready, self.status.reasons.is_empty());
         match (was_ready, self.status.ready) {

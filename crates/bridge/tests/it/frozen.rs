@@ -58,7 +58,8 @@ impl Freezer {
 fn a_task_that_no_longer_turns_is_named_and_goes_on_when_it_is_thawed() {
     let mut scenario =
         Scenario::new("frozen", &clickhouse().url()).with("readiness", "{ stall_ms: 2000 }");
-    scenario.clickhouse_more = ", insert_timeout_ms: 2000".to_owned();
+    // Longer than a partition may stand still: 2 s, and 11 s for which old rows are held back.
+    scenario.clickhouse_more = ", insert_timeout_ms: 12000".to_owned();
     scenario.init();
     let freezer = Freezer::of(&scenario);
     let bridge = scenario.start(1);
@@ -68,10 +69,10 @@ fn a_task_that_no_longer_turns_is_named_and_goes_on_when_it_is_thawed() {
 
     // One table's inserts hang, all others flow: its partitions are named.
     freezer.freeze(&["ticks"]);
-    let mut numbers = (0..3_000).step_by(20);
+    let mut numbers = (0..3_000).step_by(2);
     let said = until(PATIENCE, "a partition to be named", || {
         let from = numbers.next().expect("it is named before all is produced");
-        produce(&generator, from..from + 20, Pace::Full);
+        produce(&generator, from..from + 2, Pace::Full);
         match bridge.get("/readyz") {
             Err(said) if said.contains("stands still") => Ok(said),
             other => Err(format!("{other:?}")),

@@ -128,6 +128,12 @@ impl Engine {
         open.due.max(self.pace.free_at()).min(open.due.after(stretch))
     }
 
+    /// How long a block waits before it is sent, at most, while its shelf is free.
+    pub(super) fn longest_wait(&self) -> Duration {
+        let due = self.limits.batch_age.max(self.limits.old_partition_age).max(STRAINED_AGE);
+        due + OLD_STRETCH.max(self.limits.longest_stretch)
+    }
+
     /// Rows of a batch at most.
     pub(super) fn most_rows(&self, shelf: Shelf, usual: u32) -> u32 {
         self.tables.get(&shelf.table).map_or(usual, |table| table.strain.most_rows(self.now, usual))

@@ -1,5 +1,7 @@
 //! What the outside may know: health, metrics, status page.
 
+use std::time::Duration;
+
 use super::batch::Progress;
 use super::{Engine, Phase};
 use crate::units::{Moment, TableId};
@@ -28,6 +30,8 @@ pub struct Snapshot {
     pub floods: Vec<FloodedTable>,
     /// Blocks that are being built.
     pub batches_building: usize,
+    /// How long one of them may wait for more rows and for its turn.
+    pub longest_wait: Duration,
     /// Batches that are closed and wait for their turn.
     pub batches_ready: usize,
     /// Batches that failed and wait before the next attempt.
@@ -100,6 +104,7 @@ impl Engine {
             tables_paused: tables_paused.collect(),
             floods: self.floods().collect(),
             batches_building: self.shelves.values().filter(|stack| stack.open.is_some()).count(),
+            longest_wait: self.longest_wait(),
             batches_ready: is(|progress| progress == Progress::Ready),
             batches_waiting: is(|progress| matches!(progress, Progress::Waiting(_))),
             batches_in_flight: self.in_flight,

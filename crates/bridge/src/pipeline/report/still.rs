@@ -31,18 +31,19 @@ impl StillLanes {
             .collect();
     }
 
-    /// What to say of the lanes that have stood still for longer than `stall`.
+    /// What to say of the lanes that have stood still for longer than `longest`: blocks of old rows
+    /// are held back on purpose, and the commit waits for them.
     pub(super) fn reason(
         &self,
         now: Moment,
         lanes: &[LaneInfo],
-        stall: Duration,
+        longest: Duration,
     ) -> Option<String> {
         let time = |lane: &LaneInfo| self.0.get(&lane.lane).map(|still| now.since(still.since));
         let mut still = lanes
             .iter()
             .filter_map(|lane| Some((time(lane)?, lane)))
-            .filter(|(time, _)| *time > stall)
+            .filter(|(time, _)| *time > longest)
             .collect::<Vec<_>>();
         still.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
         let (time, LaneInfo { topic, partition, lag, .. }) = *still.first()?;

@@ -68,6 +68,24 @@ fn live_rows_of_many_tables_wait_for_their_turn_as_long_as_the_limit_allows() {
 }
 
 #[test]
+fn rows_of_an_old_partition_wait_for_their_turn_as_long_as_the_snapshot_says() {
+    // Two newer ones make it old.
+    let old = shelf(0, 1);
+    let mut scene = Scene::usual();
+    scene.tell(Input::Share { mine: 0, all: 6 });
+    for next in 1..=200 {
+        scene.fetch(LANE, next, &[(shelf(20 + u16::try_from(next).unwrap(), 1), 1)]);
+    }
+    scene.fetch(LANE, 202, &[(shelf(0, 3), 1), (shelf(0, 2), 1)]);
+    scene.fetch(LANE, 203, &[(old, 1)]);
+    let fetched = scene.now;
+    let is_sent = |said: &Output| matches!(said, Output::Send { shelf, .. } if *shelf == old);
+    while !scene.wait(10).iter().any(is_sent) {}
+    let (waited, longest) = (scene.now.since(fetched), scene.engine.snapshot().longest_wait);
+    assert!((Duration::from_secs(10)..=longest).contains(&waited), "{waited:?} of {longest:?}");
+}
+
+#[test]
 fn what_nobody_has_to_wait_for_is_not_held_by_the_budget() {
     let limits = Limits {
         inserts_per_second: 1,
