@@ -17,8 +17,11 @@ pub(crate) struct Step {
 
 /// Longer than the session of 6 s: others take over, and the frozen one comes back as a zombie.
 const BEYOND_SESSION: u64 = 8_000;
-/// What was killed needs its time before it is hit again: a broker about 5 s.
+/// What was killed needs its time before it is hit again.
 const RECOVERY_MS: u64 = 4_000;
+/// A broker needs more: Kafka 4.3.1 that is frozen while it loads its groups loses their coordinator
+/// ("No in-memory snapshot for epoch" in its log), and then what it knew of their members, for good.
+const KAFKA_RECOVERY_MS: u64 = 20_000;
 /// So many at once leave nothing that flows.
 const AT_ONCE: usize = 3;
 /// The last moments are left alone, so that the last faults end under load.
@@ -55,13 +58,20 @@ pub(crate) fn of(seed: u64, length: Duration, every: Duration) -> Vec<Step> {
             let end = at_ms + u64::try_from(fault.lasts().as_millis()).unwrap_or(u64::MAX);
             ends.push(end);
             for part in fault.parts() {
-                busy.insert(part, end + RECOVERY_MS);
+                busy.insert(part, end + recovery_ms(&fault));
             }
             steps.push(Step { at_ms, fault });
         }
         at_ms += chance.u64(every / 2..=every * 3 / 2);
     }
     steps
+}
+
+fn recovery_ms(fault: &Fault) -> u64 {
+    match fault {
+        Fault::KillKafka { .. } => KAFKA_RECOVERY_MS,
+        _ => RECOVERY_MS,
+    }
 }
 
 fn draw(kind: usize, chance: &mut fastrand::Rng) -> Fault {
@@ -130,7 +140,8 @@ mod tests {
             names.dedup();
             assert_eq!(names.len(), 15, "seed {seed}: {names:?}");
             for (index, step) in steps.iter().enumerate() {
-                let end = step.at_ms + u64::try_from(step.fault.lasts().as_millis()).unwrap();
+                let lasts = u64::try_from(step.fault.lasts().as_millis()).unwrap();
+                let end = step.at_ms + lasts + recovery_ms(&step.fault);
                 for other in steps[index + 1..].iter().filter(|other| other.at_ms < end) {
                     let (ours, theirs) = (step.fault.parts(), other.fault.parts());
                     assert!(!ours.iter().any(|part| theirs.contains(part)), "{step:?} {other:?}");

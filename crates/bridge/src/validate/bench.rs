@@ -9,7 +9,7 @@ use super::report::Line;
 use super::run::{LOOK_EVERY, ROWS_LIMIT, Validation, with_causes};
 use super::seen::Seen;
 
-/// Until then readers warm up: the lag of the first moments says nothing.
+/// Until then readers warm up: lag and latency of the first moments are not those of a steady rate.
 const WARM_UP: Duration = Duration::from_secs(2);
 /// Messages that may wait in a partition: at 50,000 msg/s over six partitions as many come within
 /// 120 ms, so that more would be more than the latency that is promised.
@@ -27,7 +27,6 @@ impl Validation {
         let objectives = self.objectives;
         let count = objectives.rate * objectives.lasts.as_secs();
         let numbers = self.take(count);
-        let before = self.scrapes().await;
         let began = Instant::now();
         let producing = match self.ticks.produce(numbers.clone(), Some(rate(objectives.rate))) {
             Ok(producing) => producing,
@@ -41,9 +40,13 @@ impl Validation {
             }
         };
         let mut most: BTreeMap<(String, i32), u64> = BTreeMap::new();
+        let mut warm = None;
         while !producing.is_over() {
             let seen = self.look().await.unwrap_or_default();
             if began.elapsed() > WARM_UP {
+                if warm.is_none() {
+                    warm = Some(self.scrapes().await);
+                }
                 for partition in seen.iter().flat_map(Seen::partitions) {
                     if partition.topic == self.ticks.topic {
                         let key = (partition.topic.clone(), partition.number);
@@ -57,7 +60,9 @@ impl Validation {
         let (sent, produced) = (producing.end(), began.elapsed());
         let visible = self.visible(&numbers, ROWS_LIMIT).await;
         let took = began.elapsed();
+        // Without a warm moment nothing was measured: the line of the lag says what to do.
         let after = self.scrapes().await;
+        let before = warm.as_deref().unwrap_or(&after);
         let wrong = self.not_exact(&numbers, &visible).await;
 
         let kept = rate(count) / took.as_secs_f64();
@@ -85,15 +90,15 @@ impl Validation {
         let lag = Line::judged("lag", wanted, format!("at most {lag}{at}"), why);
 
         let durable = "data_bridge_produce_to_durable_seconds";
-        let p99 = quantile(&delta(&before, &after, durable), 0.99);
+        let p99 = quantile(&delta(before, &after, durable), 0.99);
         let latency = milliseconds_line("produce to durable, p99", p99, objectives.p99);
         let insert = "data_bridge_insert_duration_seconds";
         let sum = |all: &[Metrics], end: &str| -> f64 {
             let of_ticks = [("table", self.rows.table.as_str())];
             all.iter().filter_map(|one| one.sum(&format!("{insert}{end}"), &of_ticks)).sum()
         };
-        let times = sum(&after, "_count") - sum(&before, "_count");
-        let mean = (times > 0.0).then(|| (sum(&after, "_sum") - sum(&before, "_sum")) / times);
+        let times = sum(&after, "_count") - sum(before, "_count");
+        let mean = (times > 0.0).then(|| (sum(&after, "_sum") - sum(before, "_sum")) / times);
         let inserts = milliseconds_line("inserts, mean", mean, MOST_INSERT);
 
         let exact = match &visible {

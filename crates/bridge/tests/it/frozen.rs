@@ -81,6 +81,9 @@ fn a_task_that_no_longer_turns_is_named_and_goes_on_when_it_is_thawed() {
     assert!(said.contains(&format!("{}tick_archive/", scenario.prefix())), "{said}");
     assert!(!said.contains("aggregate_archive") && !said.contains("no row became"), "{said}");
     println!("{said}");
+    let standing = said.split_once("committed for ").and_then(|(_, rest)| rest.split_once(" s"));
+    let standing: u64 = standing.expect("how long it stands").0.parse().unwrap();
+    assert!(standing >= 13, "old rows may still have been held back: {said}");
     freezer.thaw(&["ticks"]);
     bridge.wait_ready();
 

@@ -66,6 +66,9 @@ fn secure() -> &'static Secure {
             ("ssl.keystore.location", &store),
             ("ssl.truststore.type", "PEM"),
             ("ssl.truststore.location", &trust),
+            // The others hear of a change at their next heartbeat: 5 s by default.
+            ("group.consumer.min.heartbeat.interval.ms", "1000"),
+            ("group.consumer.heartbeat.interval.ms", "1000"),
         ];
         let properties = properties.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
         let options =
