@@ -71,8 +71,10 @@ fn plan_of_nats(run: &Run) -> Result<Plan> {
     plan.seed ^= 0x6e61_7473;
     plan.messages = (run.messages() / 2).max(1);
     (plan.ways, plan.stamp) = (Ways::Nats { origin: "nats:MARKET".to_owned() }, Stamp::Clock);
-    // What is published again after a kill comes later than what followed it.
+    // What is published again after a kill comes later than what followed it: it would beat its own
+    // correction. Candles of one symbol, timeframe and time correct each other.
     plan.mix.corrections = 0.0;
+    plan.mix.kinds[Kind::Candle.index()] = 0;
     // Its rows are of days since 1947, whatever the month.
     plan.mix.kinds[Kind::FredEconomic.index()] = 0;
     (plan.events_from_ms, plan.events_to_ms) = (1_669_852_800_000, 1_672_531_200_000); // 2022-12

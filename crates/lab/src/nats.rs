@@ -155,6 +155,7 @@ impl Publisher {
                 }
                 if reported.elapsed() >= Duration::from_millis(100) {
                     reported = Instant::now();
+                    run.again(&mut message).await?;
                     let delivered = sent - run.open.len() as u64;
                     progress(Progress { sent, delivered, elapsed: start.elapsed() });
                 }
@@ -258,6 +259,18 @@ impl Run<'_> {
         reason.map_or(Ok(()), |reason| Err(NatsError::NotStored { number, reason }))
     }
 
+    /// Publishes again what has no answer for too long. The server knows it by its id for two minutes.
+    async fn again(&mut self, message: &mut Message) -> Result<(), NatsError> {
+        if self.assurance == Assurance::Once {
+            let late = self.open.iter().filter(|(_, sent)| sent.elapsed() >= AGAIN);
+            let late: Vec<_> = late.map(|(number, _)| *number).collect();
+            for number in late {
+                self.send(number, message).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Waits for an answer; publishes again what has none for too long.
     async fn wait(
         &mut self,
@@ -276,13 +289,7 @@ impl Run<'_> {
                     return Ok(());
                 }
             }
-            if self.assurance == Assurance::Once {
-                let late = self.open.iter().filter(|(_, sent)| sent.elapsed() >= AGAIN);
-                let late: Vec<_> = late.map(|(number, _)| *number).collect();
-                for number in late {
-                    self.send(number, message).await?;
-                }
-            }
+            self.again(message).await?;
             if silent_since.elapsed() > PATIENCE {
                 return Err(NatsError::Silent { open: self.open.len() });
             }
