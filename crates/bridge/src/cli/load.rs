@@ -21,8 +21,7 @@ use crate::source::nats;
 
 /// How long the cluster may take to say which topics there are.
 const KAFKA_LIMIT: Duration = Duration::from_secs(10);
-/// Messages that go by NATS before the same ones go by Kafka, at most; with a bounded rate, those of
-/// a hundredth of a second.
+/// Messages that go by NATS before the same ones go by Kafka, at most.
 const PIECE: u64 = 2_000;
 /// How long rows may take after the last message was produced.
 const ROWS_LIMIT: Duration = Duration::from_mins(2);
@@ -276,23 +275,13 @@ fn both(
 ) -> anyhow::Result<Produced> {
     let producer = Producer::connect(&config.kafka.brokers)?;
     let mut publisher = publisher(config)?;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "clamped before"
-    )]
-    let most = match pace {
-        Pace::Full => PIECE,
-        Pace::PerSecond(rate) => (rate / 100.0).clamp(1.0, PIECE as f64) as u64,
-    };
     let began = Instant::now();
     let (mut messages, mut bytes, mut start) = (0, 0, numbers.start);
     while start < numbers.end {
         if let Pace::PerSecond(rate) = pace {
             producer.hold(messages, rate, began);
         }
-        let piece = start..numbers.end.min(start + most);
+        let piece = start..numbers.end.min(start + piece(pace, messages, began.elapsed()));
         start = piece.end;
         publisher.publish(generator, piece.clone(), Pace::Full, |_| {})?;
         let by_kafka = producer.produce(generator, piece, Pace::Full, |_| {})?;
@@ -301,6 +290,24 @@ fn both(
         progress(Progress { sent: messages, delivered: messages, elapsed: began.elapsed() });
     }
     Ok(Produced { messages, bytes, elapsed: began.elapsed() })
+}
+
+/// Messages of the next piece after so many in this time: with a bounded rate those of a hundredth of
+/// a second, or all that are due, since waiting for two confirmations may take longer.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "clamped before"
+)]
+fn piece(pace: Pace, sent: u64, elapsed: Duration) -> u64 {
+    match pace {
+        Pace::Full => PIECE,
+        Pace::PerSecond(rate) => {
+            let due = rate * elapsed.as_secs_f64() - sent as f64;
+            due.max(rate / 100.0).clamp(1.0, PIECE as f64) as u64
+        }
+    }
 }
 
 fn publisher(config: &Config) -> anyhow::Result<Publisher> {
@@ -372,6 +379,14 @@ mod tests {
     fn planned(line: &str) -> anyhow::Result<Generator> {
         let config = Config::from_defaults(&Environment::default());
         Ok(Generator::try_new(plan(&config, &args(line))?)?)
+    }
+
+    #[test]
+    fn a_rate_is_kept_however_long_a_piece_takes() {
+        let of = |rate, sent, ms| piece(Pace::PerSecond(rate), sent, Duration::from_millis(ms));
+        assert_eq!((of(3_000.0, 0, 0), of(3_000.0, 30, 10)), (30, 30), "as many as are due soon");
+        assert_eq!(of(3_000.0, 30, 60), 150, "those that became due meanwhile");
+        assert_eq!((of(1.0, 5, 5_000), of(1e9, 0, 1_000)), (1, PIECE));
     }
 
     #[test]
