@@ -50,7 +50,7 @@ pub struct Args {
     #[arg(long, value_name = "R", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     rate: u64,
 
-    /// How long the benchmarks last; 0 leaves them out
+    /// How long the benchmarks last, after half as long, at most 10 s, to warm up; 0 leaves them out
     #[arg(long, value_name = "S", default_value_t = 20, value_parser = clap::value_parser!(u64).range(0..=3_600))]
     seconds: u64,
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::bench::warm_up;
 use super::report::{Line, Outcome, Report};
 use super::rows::{Rows, Visible};
 use super::seen::{Place, Seen, look};
@@ -138,8 +139,9 @@ impl Validation {
             plan.push("benchmarks: left out".into());
         } else {
             plan.push(format!(
-                "benchmarks: {rate} msg/s for {} s, p99 below {} ms",
+                "benchmarks: {rate} msg/s for {} s after {} s of warm-up, p99 below {} ms",
                 lasts.as_secs(),
+                warm_up(lasts).as_secs(),
                 p99.as_millis()
             ));
         }
