@@ -123,6 +123,13 @@ impl Arena {
         (self.bytes.capacity() + self.index.capacity() * size_of::<Entry>()) as u64
     }
 
+    /// Bytes of the records with their padding: what [`with_capacity`](Self::with_capacity) wants to
+    /// hold as many again.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Bytes of keys, headers and payloads, as the broker sent them.
     #[must_use]
     pub fn content_bytes(&self) -> u64 {

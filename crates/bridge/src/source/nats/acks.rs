@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use async_nats::Client;
 use async_nats::client::RequestErrorKind;
-use async_nats::{Client, Subject};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -15,9 +15,12 @@ use super::connect::{ANSWER_TIMEOUT, Link};
 use super::reply::Replies;
 use crate::telemetry::pulse::{Pulse, freeze_task};
 
-const ACK: Bytes = Bytes::from_static(b"+ACK");
-const PROGRESS: Bytes = Bytes::from_static(b"+WPI");
-const NAK: Bytes = Bytes::from_static(b"-NAK");
+const ACK: &str = "+ACK";
+const PROGRESS: &str = "+WPI";
+const NAK: &str = "-NAK";
+
+/// Messages that one command of the client tells of.
+const RUN: usize = 256;
 
 /// Confirmations that are waited for at once: enough for the batches of a second at full speed.
 const CONFIRMING: usize = 64;
@@ -85,17 +88,17 @@ async fn work(client: &Client, job: Job, confirming: &mut JoinSet<()>, counts: &
             confirming.spawn(confirm(client.clone(), chunks, Arc::clone(counts)));
         }
         Job::Progress(chunk) => {
-            tell_all(client, &chunk, &PROGRESS).await;
+            tell(client, chunk.iter(), PROGRESS).await;
             counts.progress.fetch_add(chunk.len() as u64, Ordering::Relaxed);
         }
         Job::GiveBack(chunk) => {
-            tell_all(client, &chunk, &NAK).await;
+            tell(client, chunk.iter(), NAK).await;
             counts.given_back.fetch_add(chunk.len() as u64, Ordering::Relaxed);
         }
         Job::GiveBackLater(chunk) => {
             let delay = delay(chunk.deliveries()).as_nanos();
-            let nak = Bytes::from(format!("-NAK {{\"delay\": {delay}}}"));
-            tell_all(client, &chunk, &nak).await;
+            let nak = format!("-NAK {{\"delay\": {delay}}}");
+            tell(client, chunk.iter(), &nak).await;
             counts.given_back.fetch_add(chunk.len() as u64, Ordering::Relaxed);
         }
         Job::Flush(done) => {
@@ -111,16 +114,9 @@ async fn work(client: &Client, job: Job, confirming: &mut JoinSet<()>, counts: &
 
 /// Acks all messages, or all but the very last.
 async fn send(client: &Client, chunks: &[Arc<Replies>], with_last: bool) {
-    let Some((last, rest)) = chunks.split_last() else {
-        return;
-    };
-    for chunk in rest {
-        tell_all(client, chunk, &ACK).await;
-    }
-    let count = if with_last { last.len() } else { last.len().saturating_sub(1) };
-    for subject in last.iter().take(count) {
-        tell(client, subject, &ACK).await;
-    }
+    let count: usize = chunks.iter().map(|chunk| chunk.len()).sum();
+    let count = if with_last { count } else { count.saturating_sub(1) };
+    tell(client, chunks.iter().flat_map(|chunk| chunk.iter()).take(count), ACK).await;
 }
 
 /// Acks the last message and waits for the answer: acks are handled in order, so what was sent
@@ -130,10 +126,7 @@ async fn confirm(client: Client, chunks: Vec<Arc<Replies>>, counts: Arc<Counts>)
         return;
     };
     for attempt in 1..=TRIES {
-        let Ok(subject) = Subject::from_utf8(last.clone()) else {
-            return;
-        };
-        match client.request(subject, ACK).await {
+        match client.request(last.to_owned(), ACK.into()).await {
             Ok(_) => return,
             // The consumer is gone: nobody waits for these acks.
             Err(error) if error.kind() == RequestErrorKind::NoResponders => return,
@@ -146,20 +139,38 @@ async fn confirm(client: Client, chunks: Vec<Arc<Replies>>, counts: Arc<Counts>)
     }
 }
 
-async fn tell_all(client: &Client, chunk: &Replies, word: &Bytes) {
-    for subject in chunk.iter() {
-        tell(client, subject, word).await;
+/// Publishes a word to each subject.
+async fn tell(client: &Client, subjects: impl Iterator<Item = &str>, word: &str) {
+    let payload = Bytes::copy_from_slice(word.as_bytes());
+    for run in runs(subjects, word) {
+        // Fails only when the client has ended; then the server delivers again.
+        if let Err(error) = client.publish(run, payload.clone()).await {
+            debug!(%error, "cannot send an ack");
+        }
     }
 }
 
-async fn tell(client: &Client, subject: Bytes, word: &Bytes) {
-    let Ok(subject) = Subject::from_utf8(subject) else {
-        return;
-    };
-    // Fails only when the client has ended; then the server delivers again.
-    if let Err(error) = client.publish(subject, word.clone()).await {
-        debug!(%error, "cannot send an ack");
-    }
+/// Subjects with which one command of the client publishes a word to many subjects: it writes
+/// `PUB `, the subject as it is given, the length and the payload; so the subject of a run holds the
+/// publishes before its last one. A command per message costs the client more than all the rest of
+/// an ack. What is in a subject was checked when it was [read](super::reply::read).
+fn runs<'r>(
+    mut subjects: impl Iterator<Item = &'r str>,
+    word: &str,
+) -> impl Iterator<Item = String> {
+    let between = format!(" {}\r\n{word}\r\nPUB ", word.len());
+    let mut length = 0;
+    std::iter::from_fn(move || {
+        let first = subjects.next()?;
+        let mut run = String::with_capacity(length);
+        run.push_str(first);
+        for subject in subjects.by_ref().take(RUN - 1) {
+            run.push_str(&between);
+            run.push_str(subject);
+        }
+        length = run.len();
+        Some(run)
+    })
 }
 
 /// How long messages stay away that were delivered so often: 1 s, then twice as long each time, up
@@ -173,6 +184,17 @@ fn delay(deliveries: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_is_written_as_a_publish_for_each_of_its_subjects() {
+        let subjects: Vec<_> = (0..=2 * RUN).map(|number| format!("$JS.ACK.{number}")).collect();
+        let nak = "-NAK {\"delay\": 5}";
+        let runs: Vec<_> = runs(subjects.iter().map(String::as_str), nak).collect();
+        assert_eq!(runs.len(), 3);
+        let written = |subject: &String| format!("PUB {subject} 18\r\n{nak}\r\n");
+        let one_by_one: String = subjects.iter().map(written).collect();
+        assert_eq!(runs.iter().map(written).collect::<String>(), one_by_one);
+    }
 
     #[test]
     fn what_is_given_back_stays_away_longer_each_time_up_to_a_minute() {

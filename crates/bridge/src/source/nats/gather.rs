@@ -29,6 +29,8 @@ pub(super) struct Sorter {
 struct Open {
     arena: Arena,
     replies: Gather,
+    /// Records and bytes of the arena that was handed over last: about what the next one needs.
+    last: (usize, usize),
 }
 
 impl Sorter {
@@ -50,6 +52,9 @@ impl Sorter {
         let Some(open) = self.open.get_mut(usize::from(slot)) else {
             return;
         };
+        if open.arena.is_empty() {
+            open.arena = Arena::with_capacity(open.last.0, open.last.1);
+        }
         let payload = Some(&message.payload[..]);
         match &message.headers {
             None => open.arena.push(position, time_ms, None, payload, Some(subject), []),
@@ -88,6 +93,7 @@ impl Sorter {
                 continue;
             }
             let arena = std::mem::take(&mut open.arena);
+            open.last = (arena.len(), arena.used());
             let replies = Arc::new(open.replies.take());
             let slot = Slot::try_from(slot).unwrap_or(Slot::MAX);
             put(Arrival { epoch, slot, arena, replies });

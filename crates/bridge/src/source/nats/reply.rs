@@ -1,6 +1,7 @@
 //! The reply subject of a JetStream message: which message it is, and where its ack goes.
 
-use bytes::Bytes;
+/// Tokens behind `$JS.ACK.` that are looked at: up to the time, in the longer form.
+const TOKENS: usize = 8;
 
 /// What the reply subject says of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,36 +20,56 @@ pub(super) struct Delivery {
 /// with `DOMAIN.ACCOUNT` after `ACK` and more tokens behind (ADR-15 of NATS).
 pub(super) fn read(reply: &str) -> Option<Delivery> {
     let tokens = reply.as_bytes().strip_prefix(b"$JS.ACK.")?;
-    let count = tokens.split(|byte| *byte == b'.').count();
-    let skipped = match count {
+    let mut starts = [0; TOKENS];
+    let mut count = 1;
+    for (at, byte) in tokens.iter().enumerate() {
+        match byte {
+            b'.' => {
+                if let Some(start) = starts.get_mut(count) {
+                    *start = at + 1;
+                }
+                count += 1;
+            }
+            // Such a subject would be read as something else when it is published to.
+            ..=b' ' | 0x7f => return None,
+            _ => {}
+        }
+    }
+    let first = match count {
         7 => 2,
         9.. => 4,
         _ => return None,
     };
-    let mut numbers = tokens.split(|byte| *byte == b'.').skip(skipped).map(number);
-    let deliveries = numbers.next()??;
-    let sequence = numbers.next()??;
-    let ordinal = numbers.next()??;
-    let nanos = numbers.next()??;
+    let from = |token: usize| tokens.get(*starts.get(first + token)?..);
+    let nanos = number(from(3)?)?;
     Some(Delivery {
-        sequence,
-        ordinal,
+        deliveries: u32::try_from(number(from(0)?)?).unwrap_or(u32::MAX),
+        sequence: number(from(1)?)?,
+        ordinal: number(from(2)?)?,
         time_ms: i64::try_from(nanos / 1_000_000).ok()?,
-        deliveries: u32::try_from(deliveries).unwrap_or(u32::MAX),
     })
 }
 
-fn number(token: &[u8]) -> Option<u64> {
-    let (first, rest) = token.split_first()?;
-    let digit = |byte: &u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
-    rest.iter()
-        .try_fold(digit(first)?, |number, byte| number.checked_mul(10)?.checked_add(digit(byte)?))
+/// The number up to the next dot.
+fn number(bytes: &[u8]) -> Option<u64> {
+    let mut number = 0_u64;
+    for (at, byte) in bytes.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => {
+                number = number.checked_mul(10)?.checked_add(u64::from(byte - b'0'))?;
+            }
+            b'.' if at > 0 => return Some(number),
+            _ => return None,
+        }
+    }
+    // At the end of the subject.
+    (!bytes.is_empty()).then_some(number)
 }
 
 /// Where the acks of a chunk's messages go. Empty for messages that nobody acks.
 #[derive(Debug, Default)]
 pub struct Replies {
-    subjects: Bytes,
+    subjects: String,
     ends: Vec<u32>,
     deliveries: u32,
 }
@@ -69,7 +90,7 @@ impl Replies {
     /// Memory it holds, in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        (self.subjects.len() + self.ends.capacity() * size_of::<u32>()) as u64
+        (self.subjects.capacity() + self.ends.capacity() * size_of::<u32>()) as u64
     }
 
     /// The most that any of the messages was delivered.
@@ -78,35 +99,39 @@ impl Replies {
     }
 
     /// All subjects, in the order of the messages.
-    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = Bytes> + '_ {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        let ranges: Vec<_> = starts.zip(self.ends.iter().copied()).collect();
-        ranges.into_iter().map(|(start, end)| self.subjects.slice(start as usize..end as usize))
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &str> {
+        (0..self.ends.len()).filter_map(|index| {
+            let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+            self.subjects.get(start as usize..self.ends[index] as usize)
+        })
     }
 }
 
 /// Gathers [`Replies`].
 #[derive(Debug, Default)]
 pub(super) struct Gather {
-    subjects: Vec<u8>,
-    ends: Vec<u32>,
-    deliveries: u32,
+    replies: Replies,
+    /// Bytes and number of the subjects that were taken last: about what the next ones need.
+    last: (usize, usize),
 }
 
 impl Gather {
     pub(super) fn push(&mut self, reply: &str, deliveries: u32) {
-        self.subjects.extend_from_slice(reply.as_bytes());
+        let Replies { subjects, ends, deliveries: most } = &mut self.replies;
+        if ends.capacity() == 0 {
+            subjects.reserve_exact(self.last.0);
+            ends.reserve_exact(self.last.1);
+        }
+        subjects.push_str(reply);
         // A chunk is closed far below 4 GiB.
-        self.ends.push(u32::try_from(self.subjects.len()).unwrap_or(u32::MAX));
-        self.deliveries = self.deliveries.max(deliveries);
+        ends.push(u32::try_from(subjects.len()).unwrap_or(u32::MAX));
+        *most = deliveries.max(*most);
     }
 
     pub(super) fn take(&mut self) -> Replies {
-        Replies {
-            subjects: Bytes::from(std::mem::take(&mut self.subjects)),
-            ends: std::mem::take(&mut self.ends),
-            deliveries: std::mem::take(&mut self.deliveries),
-        }
+        let replies = std::mem::take(&mut self.replies);
+        self.last = (replies.subjects.len(), replies.ends.len());
+        replies
     }
 }
 
@@ -126,9 +151,17 @@ mod tests {
         assert_eq!(read(old), wanted);
         let new = "$JS.ACK._.ACCHASH.MARKET.data-bridge.2.1234.77.1706198400123456789.9.rnd";
         assert_eq!(read(new), wanted);
-        for other in
-            ["", "_INBOX.x.y", "$JS.ACK.a.b", "$JS.ACK.a.b.x.1.1.1.1", "$JS.ACK.a.b..1.1.1.1"]
-        {
+        for other in [
+            "",
+            "_INBOX.x.y",
+            "$JS.ACK.a.b",
+            "$JS.ACK.a.b.x.1.1.1.1",
+            "$JS.ACK.a.b..1.1.1.1",
+            "$JS.ACK.a.b.1.1.1.99999999999999999999.1",
+            "$JS.ACK.a.b.1.1.1.1",
+            "$JS.ACK.a.b.1.1.1.1.1\r",
+            "$JS.ACK.a .b.1.1.1.1.1",
+        ] {
             assert_eq!(read(other), None, "{other}");
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use data_bridge_core::catalog::{BadPattern, Catalog, EXTERNAL_TYPES, Subjects};
 use data_bridge_core::units::{RouteId, TableId};
+use foldhash::fast::RandomState;
 
 use crate::config;
 
@@ -97,12 +98,12 @@ pub(super) fn roots(config: &config::Nats) -> Vec<String> {
 #[derive(Debug)]
 pub(super) struct Memo {
     routing: Arc<Routing>,
-    known: HashMap<Box<str>, Slot>,
+    known: HashMap<Box<str>, Slot, RandomState>,
 }
 
 impl Memo {
     pub(super) fn new(routing: Arc<Routing>) -> Self {
-        Self { routing, known: HashMap::new() }
+        Self { routing, known: HashMap::default() }
     }
 
     pub(super) fn slots(&self) -> usize {
