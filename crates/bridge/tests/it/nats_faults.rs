@@ -263,6 +263,20 @@ fn a_server_killed_under_load_loses_nothing() {
     finish(&scenario, &stream, &[bridge], &Expected::of(&generator).unwrap());
 }
 
+/// What `init` would ask for, in a test where it may not.
+fn stream_of(name: &str) -> serde_json::Value {
+    json!({ "name": name, "subjects": [format!("{}.>", name.to_lowercase())], "storage": "file",
+            "retention": "limits", "num_replicas": 1, "max_age": 0, "max_bytes": -1,
+            "discard": "old" })
+}
+
+fn consumer_of(stream: &str, ack_wait_s: u64, max_deliver: i64) -> serde_json::Value {
+    json!({ "stream_name": stream, "config": { "durable_name": "bridge",
+            "deliver_policy": "all", "ack_policy": "explicit",
+            "ack_wait": ack_wait_s * 1_000_000_000, "max_deliver": max_deliver,
+            "max_ack_pending": 200_000, "replay_policy": "instant" } })
+}
+
 #[test]
 fn what_is_missing_is_named_and_found_again_by_itself() {
     let server = own_nats("nats_missing");
@@ -280,19 +294,9 @@ fn what_is_missing_is_named_and_found_again_by_itself() {
     let mut ask = |subject: &str, body: serde_json::Value| {
         admin.publish_one(subject, body.to_string().as_bytes(), &[]).expect("the server does it");
     };
-    ask(
-        "$JS.API.STREAM.CREATE.NATS_MISSING",
-        json!({ "name": "NATS_MISSING", "subjects": ["nats_missing.>"], "storage": "file",
-                "retention": "limits", "num_replicas": 1, "max_age": 0, "max_bytes": -1,
-                "discard": "old" }),
-    );
+    ask("$JS.API.STREAM.CREATE.NATS_MISSING", stream_of("NATS_MISSING"));
     bridge.wait_reason(&["consumer bridge", "does not exist"]);
-    let consumer = |max_deliver: i64| {
-        json!({ "stream_name": "NATS_MISSING", "config": { "durable_name": "bridge",
-                "deliver_policy": "all", "ack_policy": "explicit", "ack_wait": 10_000_000_000_u64,
-                "max_deliver": max_deliver, "max_ack_pending": 200_000,
-                "replay_policy": "instant" } })
-    };
+    let consumer = |max_deliver: i64| consumer_of("NATS_MISSING", 10, max_deliver);
     ask("$JS.API.CONSUMER.DURABLE.CREATE.NATS_MISSING.bridge", consumer(10));
     bridge.wait_reason(&["max_deliver is 10", "orphaned"]);
     ask("$JS.API.CONSUMER.DELETE.NATS_MISSING.bridge", json!({}));
@@ -365,5 +369,66 @@ fn purged_messages_are_counted_and_a_stream_made_anew_is_read_from_its_start() {
     producer.publish(&generator, 5_000..10_000, Pace::Full, |_| {}).expect("stored");
     stream.wait_acked();
     scenario.wait_rows_in_all(delivered + 5_000);
+    bridge.end();
+}
+
+/// Ticks of the old stream are written, under sequences that candles have in the new one, which
+/// cannot be written yet: an ack of the old ones would be taken for one of these.
+#[test]
+fn what_is_held_of_a_stream_is_written_and_acks_nothing_of_the_one_made_anew() {
+    const EACH: u64 = 50;
+    let server = own_nats("nats_anew");
+    let proxy = proxy_to(clickhouse().port());
+    let scenario = scenario("nats_anew", &server.url(), SHORT).with(SOON.0, SOON.1).through(&proxy);
+    scenario.init();
+    let stream = Stream::on(&scenario, server.monitor_port());
+    let bridge = scenario.start(1);
+    bridge.wait_ready();
+    let mut admin = publisher(&server.url(), Assurance::Confirmed);
+    let mut send = |subject: &str, payload: String| {
+        admin.publish_one(subject, payload.as_bytes(), &[]).expect("the server takes it");
+    };
+    let held = |created: &str| {
+        until(PATIENCE, "all to be delivered", || {
+            let consumer = stream.consumer();
+            let other = consumer["created"] != created && !consumer.is_null();
+            match consumer["num_ack_pending"].as_u64() {
+                Some(EACH) if other => Ok(consumer["created"].as_str().unwrap_or("").to_owned()),
+                _ => Err(consumer.to_string()),
+            }
+        })
+    };
+
+    proxy.set(Fault::Refuse);
+    for number in 0..EACH {
+        let time = 1_706_198_400_000 + number;
+        let tick = json!({ "symbol": "EUR/USD", "bid": 1.1, "ask": 1.2, "timestamp_ms": time });
+        send("nats_anew.market.EURUSD.tick", tick.to_string());
+    }
+    let old = held("");
+    send("$JS.API.STREAM.DELETE.NATS_ANEW", String::new());
+    send("$JS.API.STREAM.CREATE.NATS_ANEW", stream_of("NATS_ANEW").to_string());
+    let consumer = consumer_of("NATS_ANEW", 1, -1).to_string();
+    send("$JS.API.CONSUMER.DURABLE.CREATE.NATS_ANEW.bridge", consumer);
+    let database = scenario.database();
+    let rename = |from: &str, to: &str| {
+        let query = format!("RENAME TABLE {database}.{from} TO {database}.{to}");
+        scenario.query(&query).expect("it can be renamed");
+    };
+    rename("aggregates", "elsewhere");
+    for number in 0..EACH {
+        let candle = json!({ "symbol": "EUR/USD", "timeframe": "5m", "open": 1, "high": 1, "low": 1, "close": 1,
+                             "timestamp_ms": 1_706_198_400_000 + number * 300_000 });
+        send("nats_anew.market.EURUSD.5m", candle.to_string());
+    }
+    held(&old);
+    proxy.set(Fault::Pass);
+    scenario.wait_rows("ticks", EACH);
+    bridge.wait_reason(&["aggregates"]);
+    bridge.kill();
+    rename("elsewhere", "aggregates");
+    let bridge = scenario.start(2);
+    scenario.wait_rows("aggregates", EACH);
+    stream.wait_acked();
     bridge.end();
 }
