@@ -337,6 +337,21 @@ fn no_data(chance: &mut Chance, out: &mut Vec<u8>) {
     out.extend_from_slice(text.as_bytes());
 }
 
+/// Where the first comma is that stands in no text.
+fn first_comma(json: &[u8]) -> Option<usize> {
+    let (mut in_text, mut escaped) = (false, false);
+    json.iter().position(|byte| {
+        let is_escaped = std::mem::take(&mut escaped);
+        match byte {
+            b'\\' => escaped = in_text && !is_escaped,
+            b'"' => in_text ^= !is_escaped,
+            b',' => return !in_text,
+            _ => {}
+        }
+        false
+    })
+}
+
 fn break_syntax(chance: &mut Chance, out: &mut Vec<u8>) {
     match chance.below(7) {
         0 => {
@@ -353,7 +368,7 @@ fn break_syntax(chance: &mut Chance, out: &mut Vec<u8>) {
             out[colon] = b' ';
         }
         3 => {
-            let comma = out.iter().position(|byte| *byte == b',').expect("an object has a comma");
+            let comma = first_comma(out).expect("an object of several members");
             out[comma] = b' ';
         }
         lot => {
@@ -364,5 +379,18 @@ fn break_syntax(chance: &mut Chance, out: &mut Vec<u8>) {
             out.extend_from_slice(number.as_bytes());
             out.push(b'}');
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comma_within_a_text_is_none_of_the_syntax() {
+        let json = br#"{"note": "a, \"b\", \\", "x": 1}"#;
+        let wanted = json.len() - r#", "x": 1}"#.len();
+        assert_eq!(first_comma(json), Some(wanted));
+        assert_eq!(first_comma(br#"{"note": "a, b"}"#), None);
     }
 }
