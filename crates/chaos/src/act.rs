@@ -140,6 +140,11 @@ fn roll(ground: &Ground) -> Result<()> {
 /// Ends an instance in order.
 pub(crate) fn drain(bridge: &Bridge) -> Result<()> {
     let process = bridge.process();
+    // One that another fault has just started knows no signals yet.
+    let began = std::time::Instant::now();
+    while !bridge.status().answers && began.elapsed() < READY_LIMIT {
+        pause(PACE);
+    }
     process.terminate();
     match process.wait_exit(DRAIN_LIMIT) {
         Some(status) if status.success() => Ok(()),
