@@ -81,6 +81,63 @@ fn a_static_member_whose_id_was_taken_for_a_moment_comes_back() {
     member.close();
 }
 
+/// While a group waits for somebody to join, it forgets nobody: a join of the own id that nobody
+/// waits for any more is no double, however long it is remembered.
+#[test]
+fn a_static_member_that_is_remembered_by_a_group_that_rebalances_joins_again() {
+    let topic = "remembered";
+    make_topic(topic, 3);
+    let mut config = static_config(topic);
+    config.kafka.session_timeout = Duration::from_secs(1);
+    config.kafka.heartbeat_interval = Duration::from_millis(200);
+    let board = Arc::new(Board::default());
+    let member = Member::join("one", &config, &board);
+    board.wait("it has all partitions", |view| view.held("one") == 3);
+    let other = |settings: &[(&str, &str)]| -> BaseConsumer {
+        let mut other = ClientConfig::new();
+        other.set("bootstrap.servers", &config.kafka.brokers);
+        other.set("group.id", &config.kafka.group_id);
+        for (name, value) in settings {
+            other.set(*name, *value);
+        }
+        let other: BaseConsumer = other.create().expect("the settings are sound");
+        other.subscribe(&[topic]).expect("the topic is there");
+        other
+    };
+    let held = |other: &BaseConsumer| other.assignment().is_ok_and(|all| all.count() > 0);
+    let until = Instant::now() + PATIENCE;
+    let poll_until = |other: &BaseConsumer, is_met: &dyn Fn() -> bool| {
+        while !is_met() {
+            assert!(Instant::now() < until, "the others did not get so far");
+            other.poll(Duration::from_millis(20));
+        }
+    };
+
+    // One that never answers again holds up the rebalance that the next one begins.
+    let silent = other(&[("session.timeout.ms", "45000")]);
+    poll_until(&silent, &|| held(&silent));
+    board.wait("they share", |view| view.held("one") < 3);
+    let third = other(&[("session.timeout.ms", "45000")]);
+    let taker = other(&[
+        ("group.instance.id", "group-remembered-one"),
+        ("session.timeout.ms", "1000"),
+        ("heartbeat.interval.ms", "200"),
+    ]);
+    let lost = || board.look(|view| view.lost > 0);
+    while !lost() {
+        assert!(Instant::now() < until, "it is not fenced");
+        third.poll(Duration::from_millis(20));
+        taker.poll(Duration::from_millis(20));
+    }
+    // A static member does not say that it goes.
+    drop(taker);
+    pause(config.kafka.session_timeout + Duration::from_secs(5));
+    board.look(|view| assert_eq!(view.members["one"].fatal, None));
+    drop((silent, third));
+    board.wait("it comes back", |view| view.held("one") == 3);
+    member.close();
+}
+
 /// librdkafka joins anew, and commits of the old membership that it sends again are refused as
 /// those of a double.
 #[test]

@@ -166,24 +166,34 @@ impl Look {
         }
     }
 
-    /// The newer of two takes the place of the older, and stays.
+    /// The newer of two takes the place of the older, and stays. What is only remembered stays too
+    /// while the group waits for members to join, among them this one: then joining is the way out,
+    /// and a double would find itself fenced in turn.
     fn at_members(&self) -> Option<Verdict> {
         let client = Client::admin(&properties::administrator(&self.config)).ok()?;
-        let mut stays_since = None;
+        let enough = self.config.session_timeout + MARGIN;
+        let (mut stays_since, mut rebalances_since) = (None, None);
         while !self.cancelled.load(Ordering::SeqCst) {
             match self.holder(&client) {
-                Ok(None) => return Some(Verdict::Alone),
-                Ok(Some(holder)) if holder == self.fenced.member_id => return Some(Verdict::Alone),
-                Ok(Some(_)) => {
-                    let since = *stays_since.get_or_insert_with(Instant::now);
-                    if since.elapsed() > self.config.session_timeout + MARGIN {
+                Ok((None, _)) => return Some(Verdict::Alone),
+                Ok((Some(holder), _)) if holder == self.fenced.member_id => {
+                    return Some(Verdict::Alone);
+                }
+                Ok((Some(_), true)) => {
+                    stays_since = None;
+                    if rebalances_since.get_or_insert_with(Instant::now).elapsed() > enough {
+                        return Some(Verdict::Alone);
+                    }
+                }
+                Ok((Some(_), false)) => {
+                    if stays_since.get_or_insert_with(Instant::now).elapsed() > enough {
                         return Some(Verdict::Double);
                     }
                 }
                 // Sessions begin anew when a coordinator comes back.
                 Err(trouble) => {
                     tracing::debug!(error = %trouble, "the group cannot be looked at");
-                    stays_since = None;
+                    (stays_since, rebalances_since) = (None, None);
                 }
             }
             thread::park_timeout(PAUSE);
@@ -202,10 +212,10 @@ impl Look {
         (!self.cancelled.load(Ordering::SeqCst)).then_some(Verdict::Alone)
     }
 
-    /// The member id of whoever has the static id.
-    fn holder(&self, client: &Client) -> Result<Option<String>, Trouble> {
-        let members = client.static_members(&self.config.group_id, ANSWER)?;
-        let holder = members.into_iter().find(|(id, _)| *id == self.fenced.static_id);
-        Ok(holder.map(|(_, member)| member))
+    /// The member id of whoever has the static id, and whether the group rebalances.
+    fn holder(&self, client: &Client) -> Result<(Option<String>, bool), Trouble> {
+        let found = client.static_members(&self.config.group_id, ANSWER)?;
+        let holder = found.members.into_iter().find(|(id, _)| *id == self.fenced.static_id);
+        Ok((holder.map(|(_, member)| member), found.rebalances))
     }
 }

@@ -10,13 +10,21 @@ use super::{Client, Trouble, c_name, check, text};
 /// A static member: `group.instance.id`, and the id that the broker gave it.
 pub(in super::super) type StaticMember = (String, String);
 
+/// What a coordinator says of a group's static members.
+#[derive(Debug, Default)]
+pub(in super::super) struct StaticMembers {
+    pub(in super::super) members: Vec<StaticMember>,
+    /// Whether it waits for members to join, or for their assignment.
+    pub(in super::super) rebalances: bool,
+}
+
 impl Client {
     /// The static members of this group as the broker has them.
     pub(in super::super) fn static_members(
         &self,
         group: &str,
         wait: Duration,
-    ) -> Result<Vec<StaticMember>, Trouble> {
+    ) -> Result<StaticMembers, Trouble> {
         let name = c_name(group);
         let mut names = [name.as_ptr()];
         let replies = self.reply_queue();
@@ -50,10 +58,11 @@ impl Client {
 }
 
 impl Reply {
-    fn static_members(&self) -> Result<Vec<StaticMember>, Trouble> {
+    fn static_members(&self) -> Result<StaticMembers, Trouble> {
+        use rd::rd_kafka_consumer_group_state_t as State;
         self.result()?;
         let mut count = 0;
-        let mut members = Vec::new();
+        let mut found = StaticMembers::default();
         // SAFETY: everything belongs to the live event; texts are copied.
         unsafe {
             let result = rd::rd_kafka_event_DescribeConsumerGroups_result(self.as_ptr());
@@ -66,16 +75,21 @@ impl Reply {
                 if !error.is_null() {
                     check(rd::rd_kafka_error_code(error))?;
                 }
+                found.rebalances |= matches!(
+                    rd::rd_kafka_ConsumerGroupDescription_state(*group),
+                    State::RD_KAFKA_CONSUMER_GROUP_STATE_PREPARING_REBALANCE
+                        | State::RD_KAFKA_CONSUMER_GROUP_STATE_COMPLETING_REBALANCE
+                );
                 for index in 0..rd::rd_kafka_ConsumerGroupDescription_member_count(*group) {
                     let member = rd::rd_kafka_ConsumerGroupDescription_member(*group, index);
                     let instance = rd::rd_kafka_MemberDescription_group_instance_id(member);
                     if !instance.is_null() {
                         let id = rd::rd_kafka_MemberDescription_consumer_id(member);
-                        members.push((text(instance), text(id)));
+                        found.members.push((text(instance), text(id)));
                     }
                 }
             }
         }
-        Ok(members)
+        Ok(found)
     }
 }
