@@ -72,7 +72,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
             .with_context(|| format!("cannot remove {}", folder.display()))?;
     }
 
-    let bridge = stack::bridge_binary()?;
+    let bridge = stack::bridge_binary(false)?;
     let lifetime = if arguments.keep { Lifetime::Detached } else { Lifetime::WithStarter };
     let servers = Servers::start(&bridge, &folder, lifetime)?;
     let page = format!("http://127.0.0.1:{}", port::free_or(9400)?);

@@ -34,7 +34,11 @@ pub(crate) struct Arguments {
 #[derive(Debug, Clone, Copy, Subcommand)]
 enum Action {
     /// Start what does not run yet, and print the addresses
-    Up,
+    Up {
+        /// As they ship, to measure with: the bridge optimised, the broker fully compiled by Java
+        #[arg(long)]
+        release: bool,
+    },
     /// Show what runs
     Status,
     /// Stop what `up` has started; the data stays
@@ -46,8 +50,8 @@ enum Action {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let folder = folder()?;
     match arguments.action {
-        Action::Up => {
-            let stack = up(&folder, &bridge_binary()?)?;
+        Action::Up { release } => {
+            let stack = up(&folder, &bridge_binary(release)?, release)?;
             show(&stack, "stop them with: cargo xtask stack down");
             screen::line(&format!("use them with:  {}", variables(&stack)));
         }
@@ -71,20 +75,22 @@ pub(crate) fn folder() -> Result<PathBuf> {
 }
 
 /// The program `data-bridge`, built if need be.
-pub(crate) fn bridge_binary() -> Result<PathBuf> {
+pub(crate) fn bridge_binary(release: bool) -> Result<PathBuf> {
     prerequisites::check()?;
     // All programs of the workspace at once: one selection of features, so nothing is built twice.
-    let status = workspace::cargo(&["build", "--workspace", "--bins"])
-        .status()
-        .context("cargo does not run")?;
-    if !status.success() {
+    let mut build = workspace::cargo(&["build", "--workspace", "--bins"]);
+    if release {
+        build.arg("--release");
+    }
+    if !build.status().context("cargo does not run")?.success() {
         bail!("the bridge does not compile");
     }
-    Ok(workspace::metadata()?.target.join("debug/data-bridge"))
+    let profile = if release { "release" } else { "debug" };
+    Ok(workspace::metadata()?.target.join(profile).join("data-bridge"))
 }
 
 /// Starts every server that does not run; leaves alone what does.
-fn up(folder: &Path, bridge: &Path) -> Result<Stack> {
+fn up(folder: &Path, bridge: &Path, optimised: bool) -> Result<Stack> {
     let _lock = lock(folder)?;
     let mut stack = Stack::read(folder)?;
     for (name, usual_port) in SERVERS {
@@ -95,7 +101,7 @@ fn up(folder: &Path, bridge: &Path) -> Result<Stack> {
         // A start that was interrupted may have left one that no state knows of.
         end_recorded(&place)?;
         let port = free_port(&stack, name, usual_port)?;
-        let server = start(name, &place, port, bridge)?;
+        let server = start(name, &place, port, bridge, optimised)?;
         screen::line(&format!("{name}: started on 127.0.0.1:{port}"));
         stack.set(server);
         stack.write(folder)?;
@@ -147,12 +153,12 @@ fn free_port(stack: &Stack, name: &str, usual: u16) -> Result<u16> {
     port::free_or(stack.server(name).map_or(usual, |server| server.port))
 }
 
-fn start(name: &str, place: &Path, port: u16, bridge: &Path) -> Result<Server> {
+fn start(name: &str, place: &Path, port: u16, bridge: &Path, optimised: bool) -> Result<Server> {
     let lifetime = Lifetime::Detached;
     let port = Some(port);
     match name {
         "kafka" => {
-            let options = KafkaOptions { port, lifetime, ..KafkaOptions::default() };
+            let options = KafkaOptions { port, lifetime, optimised, ..KafkaOptions::default() };
             let kafka = Kafka::start(place, options)?;
             server(name, kafka.port(), kafka.bootstrap(), kafka.process())
         }
