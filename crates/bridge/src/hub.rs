@@ -22,7 +22,7 @@ pub use desk::{AssignAnew, Office};
 pub use events::{Event, Weight};
 pub use fleet::{
     Change, Fleet, Latency, Life, Member, Partition, Process, ProcessState, Supervised, Totals,
-    Verdict,
+    Unread, Verdict,
 };
 pub use http::{CallError, Client};
 pub use protocol::{Heartbeat, Registration};

@@ -94,11 +94,8 @@ fn exit(fleet: &Fleet) -> Exit {
     let wanted = fleet.supervisor.as_ref().map_or(0, |supervisor| supervisor.target);
     let all = fleet.instances.iter().filter(|member| member.life != Life::Left);
     let ready = all.clone().filter(|member| member.ready).count();
-    if ready == all.count() && ready >= usize::try_from(wanted).unwrap_or(usize::MAX) {
-        Exit::Done
-    } else {
-        Exit::Failed
-    }
+    let enough = ready == all.count() && ready >= usize::try_from(wanted).unwrap_or(usize::MAX);
+    if enough && fleet.unread.is_empty() { Exit::Done } else { Exit::Failed }
 }
 
 /// All of it as text.
@@ -126,6 +123,9 @@ pub(super) fn page(fleet: &Fleet, colours: bool) -> String {
     page.push_str(&table.text(colours));
     if fleet.instances.is_empty() {
         page.push_str("no instance has registered yet\n");
+    }
+    if let Some(which) = fleet.which_is_unread() {
+        push_line(&mut page, &format!("\n{which}"));
     }
     page.push_str(&changes(fleet));
     page
@@ -264,7 +264,7 @@ fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hub::{Change, Partition, Totals};
+    use crate::hub::{Change, Partition, Totals, Unread};
 
     fn member(number: u32, life: Life, ready: bool, reasons: &[&str]) -> Member {
         Member {
@@ -329,5 +329,17 @@ mod tests {
         assert!(super::page(&fleet, true).contains("\x1b[33mslow"));
         let quick = Fleet { instances: vec![member(1, Life::Up, true, &[])], ..fleet };
         assert!(super::page(&quick, true).contains("\x1b[32mready"));
+    }
+
+    #[test]
+    fn partitions_that_nobody_reads_are_named_and_all_is_not_well() {
+        let whole = Fleet { instances: vec![member(1, Life::Up, true, &[])], ..Fleet::default() };
+        assert_eq!(exit(&whole), Exit::Done);
+        let nobody = Unread { topic: "market.tick".to_owned(), partition: 4, since_ms: 1 };
+        let fleet = Fleet { unread: vec![nobody], ..whole };
+        assert!(
+            page(&fleet, false).contains("\n1 partition is read by no instance: market.tick:4\n")
+        );
+        assert_eq!(exit(&fleet), Exit::Failed);
     }
 }

@@ -90,6 +90,14 @@ fn differences(before: &Fleet, now: &Fleet) -> Vec<Found> {
         let was = known.get(one.instance_id.as_str()).copied().unwrap_or(&fresh);
         of_member(was, one, now.at_ms, &mut found);
     }
+    match (before.which_is_unread(), now.which_is_unread()) {
+        (None, Some(which)) => found.push((Weight::Bad, String::new(), which)),
+        (Some(_), None) => {
+            let text = "every partition is read again".to_owned();
+            found.push((Weight::Good, String::new(), text));
+        }
+        (Some(_), Some(_)) | (None, None) => {}
+    }
     if let Some(supervisor) = &now.supervisor {
         of_supervisor(before.supervisor.as_ref(), supervisor, &mut found);
     }
@@ -189,7 +197,7 @@ fn of_process(before: &Process, now: &Process) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hub::fleet::{Change, Partition};
+    use crate::hub::fleet::{Change, Partition, Unread};
 
     fn member(id: &str) -> Member {
         Member {
@@ -248,6 +256,25 @@ mod tests {
             [
                 (Weight::Warn, "a is slow: p99 230 ms, above 100 ms".to_owned()),
                 (Weight::Good, "a is no longer slow".to_owned()),
+            ]
+        );
+    }
+
+    #[test]
+    fn partitions_that_nobody_reads_are_told_once_and_when_they_are_read_again() {
+        let look = |at_ms, numbers: &[i32]| {
+            let unread = numbers.iter().map(|partition| Unread {
+                topic: "t".into(),
+                partition: *partition,
+                since_ms: 1,
+            });
+            Fleet { unread: unread.collect(), ..fleet(at_ms, vec![member("a")]) }
+        };
+        assert_eq!(
+            told(&[look(1, &[]), look(2, &[4]), look(3, &[4, 5]), look(4, &[])]),
+            [
+                (Weight::Bad, "1 partition is read by no instance: t:4".to_owned()),
+                (Weight::Good, "every partition is read again".to_owned()),
             ]
         );
     }

@@ -19,12 +19,29 @@ pub struct Fleet {
     pub totals: Totals,
     /// In the order of their numbers.
     pub instances: Vec<Member>,
+    /// Partitions that no instance has read for 30 s, by topic and number.
+    pub unread: Vec<Unread>,
     /// What runs them, when it is a supervisor on the hub's machine.
     pub supervisor: Option<Supervised>,
     /// How it all is.
     pub verdict: Verdict,
     /// What happened lately, oldest first.
     pub events: Vec<Event>,
+}
+
+impl Fleet {
+    /// Which partitions nobody reads, in a sentence; `None` when each is read.
+    pub(crate) fn which_is_unread(&self) -> Option<String> {
+        let count = self.unread.len();
+        let are = match count {
+            0 => return None,
+            1 => "partition is",
+            _ => "partitions are",
+        };
+        let names = self.unread.iter().map(|one| format!("{}:{}", one.topic, one.partition));
+        let names = names.collect::<Vec<_>>().join(", ");
+        Some(format!("{count} {are} read by no instance: {names}"))
+    }
 }
 
 /// One sentence on the fleet.
@@ -148,6 +165,18 @@ pub struct Partition {
     pub lag: u64,
     /// Whether fetching is held.
     pub paused: bool,
+}
+
+/// A partition that nobody reads: its messages wait, and no instance's lag counts them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Unread {
+    /// Its topic.
+    pub topic: String,
+    /// Its number.
+    pub partition: i32,
+    /// Since when, ms since 1970.
+    pub since_ms: i64,
 }
 
 /// What a supervisor says of itself.

@@ -36,6 +36,8 @@ fn worst(fleet: &Fleet) -> (Weight, String) {
         (Weight::Bad, format!("{} not ready{why}", names(&unready)))
     } else if fleet.totals.up == 0 {
         (Weight::Warn, "no instance is up".to_owned())
+    } else if let Some(which) = fleet.which_is_unread() {
+        (Weight::Bad, which)
     } else if !held.is_empty() {
         let text = "fetching is held back: ClickHouse takes rows more slowly than they come";
         (Weight::Warn, format!("{}: {text}", names(&held)))
@@ -64,7 +66,7 @@ fn does(list: &[&Member], one: &Member) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hub::fleet::Totals;
+    use crate::hub::fleet::{Totals, Unread};
 
     fn fleet(instances: Vec<Member>) -> Fleet {
         let up = instances.iter().filter(|one| one.life == Life::Up).count();
@@ -90,6 +92,12 @@ mod tests {
         assert_eq!(
             said(vec![up("a"), unready, held.clone()]),
             (Weight::Bad, "c not ready: topic x".into())
+        );
+        let nobody = |partition| Unread { topic: "t".into(), partition, ..Unread::default() };
+        let stuck = Fleet { unread: vec![nobody(3), nobody(5)], ..fleet(vec![held.clone()]) };
+        assert_eq!(
+            worst(&stuck),
+            (Weight::Bad, "2 partitions are read by no instance: t:3, t:5".into())
         );
         let slow = |id: &str, p99| Member { slow_ms: Some(p99), ..up(id) };
         let (weight, text) = said(vec![held, slow("a", 230)]);

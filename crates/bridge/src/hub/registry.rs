@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::fleet::{Fleet, Latency, Life, Member, Partition, Totals};
+use super::fleet::{Fleet, Latency, Life, Member, Partition, Totals, Unread};
 use super::judge::{SLOW_FOR_MS, SLOW_MS};
 use super::protocol::{Heartbeat, Registration};
 use crate::config::Number;
@@ -18,6 +18,8 @@ const SILENCE_MS: i64 = 90_000;
 const FORGET_AFTER_MS: i64 = 24 * 3_600_000;
 /// Rates are over this time.
 const RATE_MS: i64 = 5_000;
+/// A partition that is read by nobody for so long is no rebalance under way.
+const UNREAD_FOR_MS: i64 = 30_000;
 /// More are refused: a hub that anyone can reach must not grow without end.
 const MOST_MEMBERS: usize = 2_000;
 
@@ -25,6 +27,8 @@ const MOST_MEMBERS: usize = 2_000;
 #[derive(Debug, Default)]
 pub struct Registry {
     members: BTreeMap<String, Entry>,
+    /// Partitions that no member reads, and since when.
+    unread: BTreeMap<(String, i32), i64>,
     /// Counts what is worth saving.
     changes: u64,
 }
@@ -89,6 +93,7 @@ pub(super) struct Page {
     rss_bytes: u64,
     latency: Option<Latency>,
     partitions: Vec<Partition>,
+    topics: BTreeMap<String, u32>,
 }
 
 impl Page {
@@ -115,7 +120,7 @@ impl Registry {
                 Some((id, Entry::new(saved, now_ms)))
             })
             .collect();
-        Self { members, changes: 0 }
+        Self { members, ..Self::default() }
     }
 
     pub(super) fn saved(&self) -> Vec<Saved> {
@@ -284,6 +289,30 @@ impl Registry {
         }
     }
 
+    /// Notes which partitions of the topics that members subscribe to none of them reads.
+    pub(super) fn note_unread(&mut self, now_ms: i64) {
+        let up = self.members.values().filter(|entry| entry.life(now_ms) == Life::Up);
+        let (mut counts, mut read) = (BTreeMap::new(), BTreeSet::new());
+        for page in up.filter_map(|entry| entry.page.as_ref()) {
+            for (topic, partitions) in &page.topics {
+                let count = counts.entry(topic.as_str()).or_insert(0);
+                *count = u32::max(*count, *partitions);
+            }
+            read.extend(page.partitions.iter().map(|of| (of.topic.as_str(), of.partition)));
+        }
+        let all = counts.into_iter().flat_map(|(topic, count)| {
+            (0..count).filter_map(move |number| Some((topic, i32::try_from(number).ok()?)))
+        });
+        let unread = all.filter(|partition| !read.contains(partition));
+        self.unread = unread
+            .map(|(topic, number)| {
+                let of = (topic.to_owned(), number);
+                let since = self.unread.get(&of).copied().unwrap_or(now_ms);
+                (of, since)
+            })
+            .collect();
+    }
+
     /// Forgets those that are dead or gone for a day.
     pub(super) fn forget_the_old(&mut self, now_ms: i64) {
         let before = self.members.len();
@@ -313,7 +342,13 @@ impl Registry {
             totals.dead_letters += member.dead_letters;
             totals.p99_ms = totals.p99_ms.max(member.latency.map(|latency| latency.p99_ms));
         }
-        Fleet { at_ms: now_ms, totals, instances, ..Fleet::default() }
+        let unread = self.unread.iter().filter(|(_, since)| now_ms - **since >= UNREAD_FOR_MS);
+        let unread = unread.map(|((topic, partition), since)| Unread {
+            topic: topic.clone(),
+            partition: *partition,
+            since_ms: *since,
+        });
+        Fleet { at_ms: now_ms, totals, instances, unread: unread.collect(), ..Fleet::default() }
     }
 }
 

@@ -373,6 +373,7 @@ async fn look(shared: Arc<Shared>, client: Client, mut ended: watch::Receiver<bo
                 Err(error) => tracing::error!(%error, "a look at an instance panicked"),
             }
         }
+        shared.registry().note_unread(now_ms());
         shared.registry().forget_the_old(now_ms());
         shared.look_over(is_round);
         let waits = !shared.registry().to_look_at_again().is_empty();

@@ -293,6 +293,7 @@ impl Report {
             idle.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         if let Some(source) = &source {
             self.status.partitions = partitions(source);
+            self.status.topics.clone_from(&source.partitions);
             self.status.rebalances = source.rebalances;
             self.kafka.count(source, &self.metrics);
         }

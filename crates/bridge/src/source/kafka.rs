@@ -267,7 +267,7 @@ impl KafkaSource {
     #[must_use]
     pub fn share(&self) -> (u32, u32) {
         let mine = u32::try_from(self.lanes.iter().count()).unwrap_or(u32::MAX);
-        (mine, self.watch.partitions)
+        (mine, self.watch.partitions.values().sum())
     }
 
     /// The source as it is now; asks no broker.
@@ -282,6 +282,7 @@ impl KafkaSource {
             rebalancing: membership.is_rebalancing(),
             lanes,
             missing_topics: self.watch.missing.clone(),
+            partitions: self.watch.partitions.clone(),
             rebalances: membership.rebalances,
             rebalancing_time: membership.standstill.total,
             lost_ranges: membership.lost_ranges.clone(),

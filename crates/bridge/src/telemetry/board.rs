@@ -156,6 +156,8 @@ pub struct Status {
     pub rebalances: u64,
     /// The partitions this instance reads.
     pub partitions: Vec<PartitionStatus>,
+    /// How many partitions each topic has that it subscribes to, whoever reads them.
+    pub topics: BTreeMap<String, u32>,
     /// NATS, when it is enabled.
     pub nats: Option<NatsBoard>,
 }

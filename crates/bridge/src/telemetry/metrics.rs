@@ -76,6 +76,11 @@ labels! {
         /// The key that names it, such as `clickhouse.tls.cert_file`.
         key: &'static str
     }
+    /// A topic.
+    OfTopic {
+        /// Its name.
+        topic: String
+    }
     /// A partition of a topic.
     OfPartition {
         /// The topic.
@@ -126,6 +131,8 @@ pub struct Metrics {
     pub backpressure_seconds: Counter<f64, AtomicU64>,
     /// 1 for each partition this instance reads.
     pub assigned: Family<OfPartition, Gauge>,
+    /// Partitions of each topic that this instance subscribes to.
+    pub topic_partitions: Family<OfTopic, Gauge>,
     /// Messages between the commit and the end of a partition.
     pub lag: Family<OfPartition, Gauge>,
     /// Age of the oldest message that is not committed, where messages wait.
@@ -213,6 +220,10 @@ impl Metrics {
             backpressure_seconds: to
                 .counter_seconds("backpressure", "Time in which fetching was held back"),
             assigned: to.gauges("assigned", "1 per partition this instance reads"),
+            topic_partitions: to.gauges(
+                "topic_partitions",
+                "Partitions of a topic this instance subscribes to, whoever reads them",
+            ),
             lag: to.gauges("lag_messages", "Messages from the commit to the end"),
             lag_seconds: to.gauges_seconds(
                 "lag",

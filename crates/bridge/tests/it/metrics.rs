@@ -299,6 +299,7 @@ fn every_series_agrees_with_what_was_sent_and_what_was_written() {
     sheet.exactly("backpressure", &[], 0);
     sheet.exactly("backpressure_seconds_total", &[], 0);
     sheet.exactly("assigned", &[], 8 * 6);
+    sheet.exactly("topic_partitions", &[], 8 * 6);
     sheet.exactly("rebalances_total", &[], 1);
     sheet.exactly("ready", &[], 1);
     sheet.exactly("clickhouse_parts", &[("table", "ticks")], 7);
@@ -352,6 +353,7 @@ fn every_series_agrees_with_what_was_sent_and_what_was_written() {
     // Another joins: half of the partitions go, and the group took its time for it.
     let other = scenario.start(2);
     sheet.wait("assigned", |assigned| assigned == 24.0);
+    sheet.exactly("topic_partitions", &[], 8 * 6);
     other.wait_ready();
     sheet.wait("rebalances_total", |changes| changes >= 2.0);
     assert!(sheet.value("rebalancing_seconds_total", &[]) > alone);

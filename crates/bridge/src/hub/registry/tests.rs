@@ -74,6 +74,48 @@ fn an_instance_that_answers_under_another_id_is_no_sign_of_life() {
 }
 
 #[test]
+fn a_partition_that_nobody_reads_is_named_after_half_a_minute() {
+    let mut registry = Registry::default();
+    let of = |topic: &str, partition| Partition {
+        topic: topic.to_owned(),
+        partition,
+        ..Partition::default()
+    };
+    let mut look = |second: i64, looks: [(&str, Option<Vec<Partition>>); 2]| {
+        let now_ms = second * 1_000;
+        for (id, partitions) in looks {
+            if !registry.members.contains_key(id) {
+                registry.register(registration(id), now_ms).unwrap();
+            }
+            let topics = BTreeMap::from([("t".to_owned(), 3), ("u".to_owned(), 1)]);
+            let answer = partitions.map(|partitions| Page { partitions, topics, ..page(id, 0) });
+            registry.seen(id, answer.ok_or_else(|| "refused".to_owned()), now_ms);
+        }
+        registry.note_unread(now_ms);
+        let unread = registry.fleet(now_ms).unread;
+        unread.into_iter().map(|one| (one.topic, one.partition, one.since_ms)).collect::<Vec<_>>()
+    };
+    let (one, two) = (vec![of("t", 0), of("u", 0)], vec![of("t", 1)]);
+    // As during a rebalance: nobody has the third for a while.
+    for second in 0..30 {
+        assert_eq!(look(second, [("a", Some(one.clone())), ("b", Some(two.clone()))]), []);
+    }
+    let stuck = [("t".to_owned(), 2, 0)];
+    assert_eq!(look(30, [("a", Some(one.clone())), ("b", Some(two.clone()))]), stuck);
+    // It moves to somebody, and the wait begins anew when it is lost again.
+    let both = vec![of("t", 1), of("t", 2)];
+    assert_eq!(look(31, [("a", Some(one.clone())), ("b", Some(both.clone()))]), []);
+    assert_eq!(look(32, [("a", Some(one.clone())), ("b", Some(two))]), []);
+    assert_eq!(look(61, [("a", Some(one.clone())), ("b", Some(both))]), []);
+    // What the dead read is read by nobody.
+    for second in 62..95 {
+        look(second, [("a", Some(one.clone())), ("b", None)]);
+    }
+    let gone = look(95, [("a", Some(one)), ("b", None)]);
+    assert_eq!(gone.iter().map(|(_, number, _)| *number).collect::<Vec<_>>(), [1, 2]);
+}
+
+#[test]
 fn rates_are_over_the_last_seconds_and_begin_anew_with_the_instance() {
     let mut registry = Registry::default();
     registry.register(registration("a"), 0).unwrap();

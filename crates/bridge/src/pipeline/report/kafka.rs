@@ -2,6 +2,7 @@
 
 mod waiting;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use data_bridge_core::arena::Arena;
@@ -11,7 +12,7 @@ use self::waiting::Waiting;
 use super::signed;
 use crate::pipeline::wall_clock_ms;
 use crate::source::kafka::SourceStatus;
-use crate::telemetry::metrics::{Metrics, OfPartition};
+use crate::telemetry::metrics::{Metrics, OfPartition, OfTopic};
 
 /// Totals of the source that were counted already, and what waits in its partitions.
 #[derive(Default)]
@@ -22,6 +23,7 @@ pub(super) struct Seen {
     made_anew: u64,
     added: u64,
     partitions: Vec<OfPartition>,
+    topics: BTreeMap<String, u32>,
     waiting: Waiting,
 }
 
@@ -63,6 +65,16 @@ impl Seen {
                 metrics.lag.remove(gone);
                 metrics.lag_seconds.remove(gone);
             }
+        }
+        if self.topics != source.partitions {
+            for (topic, count) in &source.partitions {
+                let of = OfTopic { topic: topic.clone() };
+                metrics.topic_partitions.get_or_create(&of).set((*count).into());
+            }
+            for gone in self.topics.keys().filter(|topic| !source.partitions.contains_key(*topic)) {
+                metrics.topic_partitions.remove(&OfTopic { topic: gone.clone() });
+            }
+            self.topics.clone_from(&source.partitions);
         }
         self.rebalances = source.rebalances;
         self.rebalancing = source.rebalancing_time;

@@ -91,6 +91,21 @@ fn a_scrape_finds_every_partition_that_is_read_and_none_that_is_gone() {
     assert!(!page.contains("partition=\"9\"") && page.contains("partition=\"59\""), "{page}");
 }
 
+#[test]
+fn topics_are_shown_with_their_partitions_until_they_are_gone() {
+    let metrics = Metrics::new("a", Number::new(1));
+    let topics = |list: &[(&str, u32)]| SourceStatus {
+        partitions: list.iter().map(|(topic, count)| ((*topic).to_owned(), *count)).collect(),
+        ..SourceStatus::default()
+    };
+    let mut seen = kafka::Seen::default();
+    seen.count(&topics(&[("t", 6), ("u", 1)]), &metrics);
+    seen.count(&topics(&[("t", 8)]), &metrics);
+    let page = metrics.page().unwrap();
+    assert!(page.contains("data_bridge_topic_partitions{topic=\"t\"} 8\n"), "{page}");
+    assert!(!page.contains("topic=\"u\""), "{page}");
+}
+
 fn lane(number: i32) -> LaneInfo {
     LaneInfo {
         lane: LaneId(u32::try_from(number).unwrap()),

@@ -1,5 +1,6 @@
 //! What the source tells its driver.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -135,6 +136,8 @@ pub struct SourceStatus {
     pub lanes: Vec<LaneInfo>,
     /// Subscribed topics that do not exist.
     pub missing_topics: Vec<String>,
+    /// How many partitions each subscribed topic has, whoever reads them.
+    pub partitions: BTreeMap<String, u32>,
     /// Assignments received since the start.
     pub rebalances: u64,
     /// Time since the start during which partitions stood still for a rebalance.

@@ -22,8 +22,8 @@ pub(super) struct Watch {
     pub(super) connected: bool,
     pub(super) error: Option<String>,
     pub(super) missing: Vec<String>,
-    /// Partitions of all topics together; 0 when nobody knows yet.
-    pub(super) partitions: u32,
+    /// How many partitions each topic has; empty when nobody knows yet.
+    pub(super) partitions: BTreeMap<String, u32>,
 }
 
 impl std::fmt::Debug for Watch {
@@ -59,10 +59,12 @@ impl Watch {
                 Ok(facts) => {
                     self.answered();
                     self.missing.clear();
-                    let counts =
-                        facts.iter().map(|topic| u32::try_from(topic.partitions).unwrap_or(0));
-                    self.partitions = counts.sum();
+                    self.partitions.clear();
                     for topic in facts {
+                        let count = u32::try_from(topic.partitions).unwrap_or(0);
+                        if count > 0 {
+                            self.partitions.insert(topic.name.clone(), count);
+                        }
                         match topic.error {
                             Some(trouble) if trouble.code == Code::UnknownTopicOrPartition => {
                                 self.sightings.missing(&topic.name);
