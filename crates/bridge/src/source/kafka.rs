@@ -42,7 +42,7 @@ pub use placement::HasRows;
 use super::{Waker, Woken};
 use crate::config;
 use client::{Client, Code, Messages, Notice, Offsets, Trouble};
-use double::Doubt;
+use double::{Doubt, OwnIds};
 use intake::Intake;
 use join::Join;
 use lane::{Lane, Lanes, State};
@@ -79,6 +79,8 @@ pub struct KafkaSource {
     doubt: Option<Doubt>,
     /// Since when the broker refuses this member's static id.
     refused_since: Option<Instant>,
+    /// Ids under which the broker knew this process.
+    own_ids: OwnIds,
     waker: Waker,
     topics: Vec<String>,
     lanes: Lanes,
@@ -125,6 +127,7 @@ impl KafkaSource {
             join,
             doubt: None,
             refused_since: None,
+            own_ids: OwnIds::default(),
             topics,
             lanes: Lanes::default(),
             membership,
@@ -358,6 +361,9 @@ impl KafkaSource {
         match notice {
             Notice::Rebalance(rebalance) => {
                 self.watch.answered();
+                if self.join.static_id().is_some() {
+                    self.own_ids.add(client.member_id());
+                }
                 self.membership.rebalance(client, &mut self.lanes, rebalance, events);
             }
             Notice::Committed { ticket, result } => {

@@ -7,6 +7,7 @@
 //! or that gave up. Whether there is a double shows in the group: a double stays in it, and what is
 //! only remembered goes when its session ends.
 
+use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,6 +40,27 @@ pub(super) enum Verdict {
     Double,
 }
 
+/// Member ids under which the broker knew this process, the latest last. librdkafka forgets its id
+/// when its session runs out, and the broker may remember it longer.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OwnIds(VecDeque<String>);
+
+impl OwnIds {
+    /// So many are kept: one that is older was followed by assignments under the later ones.
+    const KEPT: usize = 8;
+
+    /// Adds one, unless it is empty or known.
+    pub(super) fn add(&mut self, id: String) {
+        if id.is_empty() || self.0.contains(&id) {
+            return;
+        }
+        if self.0.len() == Self::KEPT {
+            self.0.pop_front();
+        }
+        self.0.push_back(id);
+    }
+}
+
 /// A question under way.
 #[derive(Debug)]
 pub(super) struct Doubt {
@@ -51,8 +73,8 @@ pub(super) struct Doubt {
 #[derive(Debug)]
 pub(super) struct Fenced {
     pub(super) static_id: String,
-    /// The id under which the broker knew this member.
-    pub(super) member_id: String,
+    /// Ids under which the broker knew this process.
+    pub(super) own: OwnIds,
     /// When it was first refused without having been in the group since.
     pub(super) since: Instant,
 }
@@ -71,7 +93,8 @@ impl KafkaSource {
         };
         warn!(id, error = %cause, "fenced: looking whether another instance has this id");
         let since = *self.refused_since.get_or_insert_with(Instant::now);
-        let fenced = Fenced { static_id: id, member_id: client.member_id(), since };
+        self.own_ids.add(client.member_id());
+        let fenced = Fenced { static_id: id, own: self.own_ids.clone(), since };
         membership::end_all(&mut self.lanes, events);
         let given_up = mem::take(&mut self.commits).into_values();
         events.extend(
@@ -166,35 +189,19 @@ impl Look {
         }
     }
 
-    /// The newer of two takes the place of the older, and stays. What is only remembered stays too
-    /// while the group waits for members to join, among them this one: then joining is the way out,
-    /// and a double would find itself fenced in turn.
     fn at_members(&self) -> Option<Verdict> {
         let client = Client::admin(&properties::administrator(&self.config)).ok()?;
-        let enough = self.config.session_timeout + MARGIN;
-        let (mut stays_since, mut rebalances_since) = (None, None);
+        let mut sight = Sight::new(self.config.session_timeout + MARGIN);
         while !self.cancelled.load(Ordering::SeqCst) {
-            match self.holder(&client) {
-                Ok((None, _)) => return Some(Verdict::Alone),
-                Ok((Some(holder), _)) if holder == self.fenced.member_id => {
-                    return Some(Verdict::Alone);
-                }
-                Ok((Some(_), true)) => {
-                    stays_since = None;
-                    if rebalances_since.get_or_insert_with(Instant::now).elapsed() > enough {
-                        return Some(Verdict::Alone);
-                    }
-                }
-                Ok((Some(_), false)) => {
-                    if stays_since.get_or_insert_with(Instant::now).elapsed() > enough {
-                        return Some(Verdict::Double);
-                    }
-                }
-                // Sessions begin anew when a coordinator comes back.
+            let seen = match self.holder(&client) {
+                Ok(seen) => Some(seen),
                 Err(trouble) => {
                     tracing::debug!(error = %trouble, "the group cannot be looked at");
-                    (stays_since, rebalances_since) = (None, None);
+                    None
                 }
+            };
+            if let Some(verdict) = sight.take(seen, &self.fenced.own, Instant::now()) {
+                return Some(verdict);
             }
             thread::park_timeout(PAUSE);
         }
@@ -212,10 +219,122 @@ impl Look {
         (!self.cancelled.load(Ordering::SeqCst)).then_some(Verdict::Alone)
     }
 
-    /// The member id of whoever has the static id, and whether the group rebalances.
-    fn holder(&self, client: &Client) -> Result<(Option<String>, bool), Trouble> {
+    fn holder(&self, client: &Client) -> Result<Holder, Trouble> {
         let found = client.static_members(&self.config.group_id, ANSWER)?;
         let holder = found.members.into_iter().find(|(id, _)| *id == self.fenced.static_id);
-        Ok((holder.map(|(_, member)| member), found.rebalances))
+        Ok(Holder { member_id: holder.map(|(_, member)| member), rebalances: found.rebalances })
+    }
+}
+
+/// Who has the static id.
+#[derive(Debug)]
+struct Holder {
+    /// The member's id, when anybody has it.
+    member_id: Option<String>,
+    /// Whether the group rebalances.
+    rebalances: bool,
+}
+
+/// What the looks at a group have shown so far.
+///
+/// The newer of two takes the place of the older, and stays. What is only remembered stays too
+/// while the group waits for members to join, among them this one: then joining is the way out,
+/// and a double would find itself fenced in turn.
+#[derive(Debug)]
+struct Sight {
+    /// What is only remembered is gone after this.
+    enough: Duration,
+    stays_since: Option<Instant>,
+    rebalances_since: Option<Instant>,
+}
+
+impl Sight {
+    fn new(enough: Duration) -> Self {
+        Self { enough, stays_since: None, rebalances_since: None }
+    }
+
+    /// Takes a look at the group; none when it could not be looked at.
+    fn take(&mut self, seen: Option<Holder>, own: &OwnIds, now: Instant) -> Option<Verdict> {
+        // Sessions begin anew when a coordinator comes back.
+        let Some(Holder { member_id, rebalances }) = seen else {
+            (self.stays_since, self.rebalances_since) = (None, None);
+            return None;
+        };
+        // A double would have put its own in the place of ours.
+        if member_id.is_none_or(|holder| own.0.contains(&holder)) {
+            return Some(Verdict::Alone);
+        }
+        if rebalances {
+            self.stays_since = None;
+            let since = *self.rebalances_since.get_or_insert(now);
+            return (now - since > self.enough).then_some(Verdict::Alone);
+        }
+        let since = *self.stays_since.get_or_insert(now);
+        (now - since > self.enough).then_some(Verdict::Double)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ENOUGH: Duration = Duration::from_secs(8);
+
+    /// Looks, one a second: who has the id, and whether the group rebalances.
+    fn verdict(looks: &[Option<(Option<&str>, bool)>], own: &[&str]) -> Option<(usize, Verdict)> {
+        let mut ids = OwnIds::default();
+        for id in own {
+            ids.add((*id).to_owned());
+        }
+        let (mut sight, began) = (Sight::new(ENOUGH), Instant::now());
+        looks.iter().enumerate().find_map(|(second, look)| {
+            let holder = look.map(|(holder, rebalances)| Holder {
+                member_id: holder.map(str::to_owned),
+                rebalances,
+            });
+            let now = began + Duration::from_secs(second as u64);
+            sight.take(holder, &ids, now).map(|verdict| (second, verdict))
+        })
+    }
+
+    #[test]
+    fn who_stays_is_a_double_and_who_goes_was_only_remembered() {
+        let other = Some((Some("other"), false));
+        assert_eq!(verdict(&[other; 20], &["own"]), Some((9, Verdict::Double)));
+        let mut goes = [other; 9];
+        goes[8] = Some((None, false));
+        assert_eq!(verdict(&goes, &["own"]), Some((8, Verdict::Alone)));
+        // The coordinator was away: whoever is remembered has a new session.
+        let mut away = [other; 20];
+        away[7] = None;
+        assert_eq!(verdict(&away, &["own"]), Some((17, Verdict::Double)));
+    }
+
+    #[test]
+    fn an_id_that_this_process_had_before_is_no_double() {
+        let before = Some((Some("before"), false));
+        assert_eq!(verdict(&[before; 20], &["before", "now"]), Some((0, Verdict::Alone)));
+        // As when librdkafka has forgotten its id and has no new one.
+        assert_eq!(verdict(&[before; 20], &["before", ""]), Some((0, Verdict::Alone)));
+        assert_eq!(verdict(&[Some((Some(""), false)); 20], &[""]), Some((9, Verdict::Double)));
+    }
+
+    #[test]
+    fn what_is_seen_while_the_group_rebalances_proves_nothing() {
+        let waits = Some((Some("other"), true));
+        assert_eq!(verdict(&[waits; 20], &[]), Some((9, Verdict::Alone)));
+        let mut mixed = [Some((Some("other"), false)); 20];
+        mixed[5] = waits;
+        assert_eq!(verdict(&mixed, &[]), Some((15, Verdict::Double)));
+    }
+
+    #[test]
+    fn the_latest_ids_are_kept() {
+        let mut ids = OwnIds::default();
+        for number in (0..20).chain([19]) {
+            ids.add(number.to_string());
+        }
+        assert_eq!(ids.0.len(), OwnIds::KEPT);
+        assert!(ids.0.contains(&"12".to_owned()) && ids.0.contains(&"19".to_owned()));
     }
 }
