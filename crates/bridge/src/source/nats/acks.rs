@@ -9,6 +9,7 @@ use async_nats::client::RequestErrorKind;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
 use super::connect::{ANSWER_TIMEOUT, Link};
@@ -22,12 +23,20 @@ const NAK: &str = "-NAK";
 /// Messages that one command of the client tells of.
 const RUN: usize = 256;
 
+/// Messages that are acked with one confirmation, and
+const SHARE: usize = 4_096;
+/// such shares under way before the next is sent. Requests for more messages go by the same connection:
+/// behind the acks of a whole batch, whose reading alone takes the server a tenth of a second and more,
+/// they would come too late, and nothing would be delivered meanwhile.
+const AHEAD: usize = 2;
+/// For how long a batch of acks is held back for that.
+const PACE: Duration = Duration::from_secs(1);
 /// Confirmations that are waited for at once: enough for the batches of a second at full speed.
 const CONFIRMING: usize = 64;
 /// Times a batch is acked when its confirmation does not come. Then the server delivers it again.
 const TRIES: u32 = 3;
 /// Longest time that a job waits for confirmations.
-pub(super) const LONGEST_JOB: Duration = ANSWER_TIMEOUT.saturating_mul(TRIES);
+pub(super) const LONGEST_JOB: Duration = ANSWER_TIMEOUT.saturating_mul(TRIES).saturating_add(PACE);
 /// The first wait of messages that are given back because nobody can write them.
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 /// The longest.
@@ -79,13 +88,19 @@ pub(super) async fn run(
 async fn work(client: &Client, job: Job, confirming: &mut JoinSet<()>, counts: &Arc<Counts>) {
     match job {
         Job::Ack(chunks) => {
-            send(client, &chunks, false).await;
-            let messages = chunks.iter().map(|chunk| chunk.len() as u64).sum();
-            counts.acked.fetch_add(messages, Ordering::Relaxed);
-            while confirming.len() >= CONFIRMING {
-                confirming.join_next().await;
+            let hurry = Instant::now() + PACE;
+            for share in shares(chunks) {
+                while confirming.len() >= AHEAD
+                    && timeout_at(hurry, confirming.join_next()).await.is_ok()
+                {}
+                while confirming.len() >= CONFIRMING {
+                    confirming.join_next().await;
+                }
+                send(client, &share, false).await;
+                let messages = share.iter().map(|chunk| chunk.len() as u64).sum();
+                counts.acked.fetch_add(messages, Ordering::Relaxed);
+                confirming.spawn(confirm(client.clone(), share, Arc::clone(counts)));
             }
-            confirming.spawn(confirm(client.clone(), chunks, Arc::clone(counts)));
         }
         Job::Progress(chunk) => {
             tell(client, chunk.iter(), PROGRESS).await;
@@ -110,6 +125,26 @@ async fn work(client: &Client, job: Job, confirming: &mut JoinSet<()>, counts: &
             done.send(()).ok();
         }
     }
+}
+
+/// Chunks in groups of [`SHARE`] messages or somewhat more; the last has what is left.
+fn shares(chunks: Vec<Arc<Replies>>) -> Vec<Vec<Arc<Replies>>> {
+    let mut shares: Vec<Vec<_>> = Vec::new();
+    let mut messages = 0;
+    for chunk in chunks {
+        let more = chunk.len();
+        match shares.last_mut() {
+            Some(share) if messages < SHARE => {
+                share.push(chunk);
+                messages += more;
+            }
+            _ => {
+                shares.push(vec![chunk]);
+                messages = more;
+            }
+        }
+    }
+    shares
 }
 
 /// Acks all messages, or all but the very last.
@@ -183,6 +218,7 @@ fn delay(deliveries: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use super::super::reply::Gather;
     use super::*;
 
     #[test]
@@ -194,6 +230,25 @@ mod tests {
         let written = |subject: &String| format!("PUB {subject} {}\r\n{nak}\r\n", nak.len());
         let one_by_one: String = subjects.iter().map(written).collect();
         assert!(runs.iter().map(written).collect::<String>() == one_by_one, "{:?}", runs[2]);
+    }
+
+    #[test]
+    fn a_batch_is_acked_in_shares_that_hold_every_chunk_once() {
+        let chunk = |messages: usize| {
+            let mut gather = Gather::default();
+            (0..messages).for_each(|number| gather.push(&number.to_string(), 1));
+            Arc::new(gather.take())
+        };
+        let lengths = |chunks: &[usize]| -> Vec<Vec<usize>> {
+            let shares = shares(chunks.iter().map(|messages| chunk(*messages)).collect());
+            shares.iter().map(|share| share.iter().map(|one| one.len()).collect()).collect()
+        };
+        assert_eq!(lengths(&[]), Vec::<Vec<usize>>::new());
+        assert_eq!(lengths(&[7]), [[7]]);
+        assert_eq!(
+            lengths(&[4_000, 90, 5, 1, 5_000, 5_000, 2]),
+            [vec![4_000, 90, 5, 1], vec![5_000], vec![5_000], vec![2]]
+        );
     }
 
     #[test]
