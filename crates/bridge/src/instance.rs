@@ -1,5 +1,7 @@
 //! One instance: everything that runs, started in order, stopped in order.
 
+mod memory;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,6 +71,7 @@ pub fn run(config: &Config) -> anyhow::Result<Ended> {
         token: config.http.token.clone(),
     };
     runtime.spawn(certificates::watch(Arc::new(config.clone()), Arc::clone(&metrics)));
+    runtime.spawn(memory::give_back(Arc::clone(&board)));
     let server = Server::start(&runtime, config, pages)?;
     info!(
         address = %config.http.listen,
