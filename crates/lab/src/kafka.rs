@@ -7,7 +7,7 @@ mod produce;
 mod topics;
 
 pub use offsets::{GroupOffset, Offsets};
-pub use produce::{Pace, Produced, Producer, Progress};
+pub use produce::{Pace, Produced, Producer, Progress, serve};
 pub use topics::{create_topics, create_topics_of};
 
 /// Longest wait for an answer of the broker.

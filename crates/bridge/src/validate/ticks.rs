@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use data_bridge_lab::kafka::serve;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
@@ -16,7 +17,7 @@ use crate::config::Kafka;
 /// How long the last messages may take to be acknowledged.
 const FLUSH_LIMIT: Duration = Duration::from_secs(30);
 /// Time between two looks at a queue that is full, or at a pace that is ahead.
-const POLL: Duration = Duration::from_millis(2);
+const POLL: Duration = Duration::from_millis(1);
 
 /// Messages could not be produced.
 #[derive(Debug, thiserror::Error)]
@@ -144,7 +145,7 @@ impl Ticks {
                 if stop.load(Ordering::Relaxed) {
                     break 'all;
                 }
-                client.poll(POLL);
+                serve(client, POLL);
             }
             if stop.load(Ordering::Relaxed) {
                 break;
@@ -182,7 +183,7 @@ impl Ticks {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), again)) => {
                     record = again;
-                    client.poll(POLL);
+                    serve(client, POLL);
                 }
                 Err((cause, _)) => {
                     return Err(ProduceError::Client { topic: self.topic.clone(), cause });

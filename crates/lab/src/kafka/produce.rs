@@ -14,6 +14,19 @@ use super::{KafkaError, PATIENCE};
 use crate::generate::{Generator, Message};
 use crate::plan::Kind;
 
+/// Acknowledgements are served by so many calls at least; each takes those of one request.
+const SERVED: u32 = 4;
+
+/// Waits, and serves acknowledgements. Not by the client's own wait: what is less than a millisecond of
+/// it is spent spinning (`rdkafka` 0.39, `BaseProducer::poll`), which is half a core at a thousand waits a
+/// second.
+pub fn serve<C: ProducerContext>(client: &BaseProducer<C>, wait: Duration) {
+    for _ in 0..SERVED {
+        client.poll(Duration::ZERO);
+    }
+    std::thread::park_timeout(wait);
+}
+
 /// How fast to produce.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pace {
@@ -191,7 +204,7 @@ impl Producer {
         while let Some(wait) = due.checked_sub(start.elapsed())
             && wait > Duration::from_micros(500)
         {
-            self.client.poll(wait.min(Duration::from_millis(100)));
+            serve(&self.client, wait.min(Duration::from_millis(100)));
         }
     }
 
@@ -214,7 +227,7 @@ impl Producer {
                 Ok(()) => return Ok(()),
                 Err((ClientError::MessageProduction(RDKafkaErrorCode::QueueFull), refused)) => {
                     record = refused;
-                    self.client.poll(Duration::from_millis(10));
+                    serve(&self.client, Duration::from_millis(2));
                     self.fail_if_refused()?;
                 }
                 Err((source, _)) => {
