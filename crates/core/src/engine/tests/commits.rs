@@ -47,11 +47,13 @@ fn one_commit_is_under_way_and_the_next_names_the_newest_positions() {
 
 #[test]
 fn commits_are_an_interval_apart() {
-    let mut scene = Scene::usual();
+    let commit_interval = Duration::from_millis(100);
+    let mut scene = Scene::new(Limits { commit_interval, ..Limits::default() });
+    scene.tell(Input::Assigned { lane: LANE, start: Position(0), table: TICKS });
     scene.fetch(LANE, 1, &[]);
     scene.tell(Input::Committed);
     scene.fetch(LANE, 2, &[]);
-    assert_eq!(scene.engine.next_wake(), Some(Moment(Duration::from_millis(100))));
+    assert_eq!(scene.engine.next_wake(), Some(Moment(commit_interval)));
     assert_eq!(scene.wait(99), []);
     assert_eq!(committed(&scene.wait(1)), [(LANE, Position(2))]);
 }
