@@ -346,7 +346,6 @@ impl KafkaSource {
             self.refused_since = None;
         }
         self.membership.turn(&client, &mut self.lanes, events, now);
-        self.retry_stuck(&client, now);
         self.give_up_commits(now, events);
         if self.next_positions.is_none_or(|next| next <= now) {
             self.next_positions = Some(now + POSITIONS_EVERY);
@@ -431,23 +430,6 @@ impl KafkaSource {
             ok: false,
             error: Some(format!("no answer for {} s", COMMIT_ANSWER.as_secs())),
         }));
-    }
-
-    /// Reads again where something could not be read.
-    fn retry_stuck(&mut self, client: &Client, now: Instant) {
-        let mut list = Offsets::new();
-        for lane in self.lanes.iter_mut() {
-            if matches!(lane.state, State::Stuck { until, .. } if until <= now) {
-                lane.state = State::Open;
-                let next = Some(lane.next.cast_signed());
-                list.add(&lane.partition.topic, lane.partition.number, next, None);
-            }
-        }
-        if !list.is_empty()
-            && let Err(trouble) = client.seek(&mut list)
-        {
-            tracing::warn!(error = %trouble, "cannot seek back");
-        }
     }
 
     /// Control records and aborted transactions are passed without being handed out; behind the

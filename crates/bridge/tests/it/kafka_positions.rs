@@ -1,12 +1,13 @@
 //! Positions: where a partition starts, what is committed, and what happens when the log changes
 //! under it.
 
-use std::fs::OpenOptions;
+use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use data_bridge::config::OffsetReset;
+use data_bridge::source::kafka::window::{Piece, Span, WindowReader};
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
@@ -359,13 +360,10 @@ fn a_batch_that_cannot_be_read_is_not_skipped() {
         sends.these(topic, 0, begin..begin + 100);
     }
     // The first bytes of an LZ4 frame; the frame of the second batch is broken.
-    let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kafka-source/data/corrupt-0");
-    let log = log.join("00000000000000000000.log");
-    let bytes = std::fs::read(&log).unwrap();
     let magic = [0x04, 0x22, 0x4D, 0x18];
+    let (file, bytes) = log_of(topic);
     let frames = (0..bytes.len() - 4).filter(|at| bytes[*at..*at + 4] == magic);
     let second = frames.collect::<Vec<_>>()[1] as u64;
-    let file = OpenOptions::new().write(true).open(&log).unwrap();
     file.write_all_at(&[0; 4], second).unwrap();
 
     let board = Arc::new(Board::default());
@@ -392,23 +390,11 @@ fn a_batch_that_was_altered_is_not_read() {
     let mut config = config(&[topic]);
     config.kafka.auto_offset_reset = OffsetReset::Earliest;
     // Not compressed: only the checksum can tell.
-    let producer: BaseProducer =
-        ClientConfig::new().set("bootstrap.servers", broker().bootstrap()).create().unwrap();
-    for number in 0..30 {
-        let value = format!("price 1.0{number:02}");
-        producer
-            .send(BaseRecord::<(), str>::to(topic).payload(&value))
-            .map_err(|(error, _)| error)
-            .unwrap();
-        producer.flush(PATIENCE).unwrap();
-    }
-    let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kafka-source/data/altered-0");
-    let log = log.join("00000000000000000000.log");
-    let bytes = std::fs::read(&log).unwrap();
+    one_batch_each(topic, (0..30).map(|number| format!("price 1.0{number:02}")));
+    let (file, bytes) = log_of(topic);
     let wanted = b"price 1.020";
     let at = bytes.windows(wanted.len()).position(|bytes| bytes == wanted).unwrap();
     let digit = u64::try_from(at + b"price ".len()).unwrap();
-    let file = OpenOptions::new().write(true).open(&log).unwrap();
     file.write_all_at(b"7", digit).unwrap();
 
     let board = Arc::new(Board::default());
@@ -424,4 +410,68 @@ fn a_batch_that_was_altered_is_not_read() {
     });
     assert!(board.look(|view| view.values(topic).contains("price 1.020")));
     member.close();
+}
+
+/// Behind a batch whose checksum is wrong, librdkafka reads on from the wrong byte: what stands
+/// there is an offset to it, at which the broker has nothing, and it leaves the partition.
+#[test]
+fn a_partition_that_librdkafka_left_is_read_again() {
+    let topic = "left";
+    make_topic(topic, 1);
+    let mut config = config(&[topic]);
+    config.kafka.auto_offset_reset = OffsetReset::Earliest;
+    // Whatever byte it reads on from, the offset is 0x6e6e6e6e6e6e6e6e.
+    let values = ["1", "2", "3"].map(|value| value.to_owned() + &"n".repeat(2_000));
+    one_batch_each(topic, values.clone());
+    let (file, bytes) = log_of(topic);
+    let second = bytes.windows(2).position(|bytes| bytes == b"2n").unwrap() as u64;
+    file.write_all_at(b"x", second).unwrap();
+
+    let board = Arc::new(Board::default());
+    let member = Member::join("a", &config, &board);
+    board.wait("it stops and says why", |view| {
+        let lanes = view.status("a").lanes;
+        lanes.iter().any(|lane| lane.error.is_some())
+    });
+    let mut reader = WindowReader::new(&config.kafka, &config.instance).unwrap();
+    reader.open(Span { topic: topic.into(), partition: 0, offsets: 0..3 }).unwrap();
+    let mut read = Vec::new();
+    let mut next = |read: &mut Vec<String>| match reader.read(100).unwrap() {
+        Piece::Records(arena, _) => {
+            let values = arena.records().filter_map(|record| record.payload);
+            read.extend(values.map(|value| String::from_utf8_lossy(value).into_owned()));
+            true
+        }
+        Piece::Gone(lost) => panic!("nothing is gone: {lost:?}"),
+        Piece::End => false,
+    };
+    assert!(next(&mut read));
+    assert_eq!(read, values[..1]);
+    board.look(|view| assert_eq!(view.offsets(topic, 0), [0]));
+
+    file.write_all_at(b"2", second).unwrap();
+    while next(&mut read) {}
+    assert_eq!(read, values);
+    board.wait("it goes on when it can be read", |view| view.offsets(topic, 0) == [0, 1, 2]);
+    board.look(|view| assert_eq!(view.values(topic), values.into_iter().collect()));
+    member.close();
+}
+
+/// Produces each value in a batch of its own, not compressed.
+fn one_batch_each(topic: &str, values: impl IntoIterator<Item = String>) {
+    let producer: BaseProducer =
+        ClientConfig::new().set("bootstrap.servers", broker().bootstrap()).create().unwrap();
+    for value in values {
+        let record = BaseRecord::<(), str>::to(topic).payload(&value);
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+        producer.flush(PATIENCE).unwrap();
+    }
+}
+
+/// The broker's file of a topic's only partition, to be altered, and what is in it.
+fn log_of(topic: &str) -> (File, Vec<u8>) {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kafka-source/data");
+    let log = folder.join(format!("{topic}-0/00000000000000000000.log"));
+    let bytes = fs::read(&log).unwrap();
+    (OpenOptions::new().write(true).open(&log).unwrap(), bytes)
 }

@@ -229,12 +229,6 @@ impl Client {
         unsafe { rd::rd_kafka_resume_partitions(self.rk, partitions.as_ptr()) };
     }
 
-    /// Reads on from these offsets; does not wait for it.
-    pub(super) fn seek(&self, partitions: &mut Offsets) -> Result<(), Trouble> {
-        // SAFETY: both are live; the error is ours.
-        unsafe { take_error(rd::rd_kafka_seek_partitions(self.rk, partitions.as_ptr(), 0)) }
-    }
-
     /// Fills in the offset behind the last record (or control record) that was handed out;
     /// negative where none was.
     pub(super) fn position(&self, partitions: &mut Offsets) {

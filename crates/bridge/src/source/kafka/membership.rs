@@ -17,7 +17,7 @@ use super::super::Waker;
 use super::assignment::Assignment;
 use super::client::{Change, Client, Offsets, Rebalance};
 use super::event::{Event, LostRange};
-use super::lane::{Lanes, State};
+use super::lane::{Lane, Lanes, State};
 use super::partition::TopicPartition;
 use super::placement::{Ask, Outcome, Placed, Placement, Terms};
 use super::standstill::{Reading, Standstill};
@@ -226,6 +226,7 @@ impl Membership {
             return;
         }
         self.retry_at = None;
+        self.read_again(client, lanes, now);
         let mut asked = mem::take(&mut self.unplaced);
         asked.extend(lanes.iter().filter_map(|lane| match lane.state {
             State::OutOfRange { .. } => Some(Ask {
@@ -237,6 +238,26 @@ impl Membership {
         if !asked.is_empty() {
             let placement = Placement::begin(client, &self.terms, asked, &self.waker);
             self.placement = Some((placement, Purpose::Mend));
+        }
+    }
+
+    /// Reads again where something could not be read. By an assignment: behind what it cannot read,
+    /// librdkafka may go on at an offset that does not exist, leaves the partition for that, and
+    /// then passes over a seek without a word.
+    fn read_again(&mut self, client: &Client, lanes: &mut Lanes, now: Instant) {
+        let is_due = |lane: &Lane| matches!(lane.state, State::Stuck { until, .. } if until <= now);
+        let due = lanes.iter().filter(|lane| is_due(lane));
+        let starts = due.map(|lane| (lane.partition.clone(), lane.next)).collect::<Vec<_>>();
+        if starts.is_empty() {
+            return;
+        }
+        if let Err(trouble) = self.assignment.place(client, &starts, lanes) {
+            tracing::error!(error = %trouble, "partitions cannot be read again");
+            self.retry_at = Some(now + AGAIN);
+            return;
+        }
+        for lane in lanes.iter_mut().filter(|lane| is_due(lane)) {
+            lane.state = State::Open;
         }
     }
 
