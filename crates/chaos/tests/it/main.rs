@@ -24,7 +24,7 @@ fn chaos(folder: &str) -> (Command, PathBuf) {
 #[test]
 fn under_every_kind_of_fault_nothing_is_lost_and_nothing_is_doubled() {
     let (mut command, folder) = chaos("chaos");
-    command.args(["--minutes", "1.6", "--seed", "7", "--every", "4", "--rate", "1000"]);
+    command.args(["--minutes", "3", "--seed", "7", "--every", "4", "--rate", "1000"]);
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(
@@ -35,7 +35,7 @@ fn under_every_kind_of_fault_nothing_is_lost_and_nothing_is_doubled() {
     );
     let log = std::fs::read_to_string(folder.join("events.jsonl")).unwrap();
     let events = |event: &str| log.matches(&format!("\"event\":\"{event}\"")).count();
-    assert!(events("fault") >= 12, "{} faults", events("fault"));
+    assert!(events("fault") >= 24, "{} faults", events("fault"));
     assert_eq!((events("run"), events("verdict"), events("wrong")), (1, 1, 0), "{said}");
 }
 
