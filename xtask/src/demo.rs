@@ -90,6 +90,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     for line in both_ways(&servers, &fleet)?.lines(load.sent()?, visible.events()) {
         screen::line(&line);
     }
+    for line in fleet.gone() {
+        screen::line(&format!("demo   {line}"));
+    }
 
     explain(&servers, &page, &config, arguments.keep);
     let mut wrong = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -117,6 +117,12 @@ impl Process {
     #[must_use]
     pub fn exited(&self) -> Option<ExitStatus> {
         *self.life.ended()
+    }
+
+    /// Whether SIGKILL has ended it.
+    #[must_use]
+    pub fn is_killed(&self) -> bool {
+        self.exited().is_some_and(|status| status.signal() == Some(libc::SIGKILL))
     }
 
     /// Waits at most `limit` for the end.
@@ -335,7 +341,8 @@ mod tests {
             assert!(Instant::now() < deadline, "not ready");
         }
         let status = process.stop(Duration::from_millis(100)).unwrap();
-        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(libc::SIGKILL));
+        assert_eq!(status.signal(), Some(libc::SIGKILL));
+        assert!(process.is_killed());
     }
 
     #[test]

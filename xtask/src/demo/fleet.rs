@@ -80,9 +80,10 @@ impl Fleet {
     }
 
     /// Drains all at once, so that nobody takes over the partitions of those who leave first.
-    /// Returns what went wrong.
+    /// Returns what went wrong; an instance that a stranger killed is not among it, since the
+    /// verdict says what came of that.
     pub(super) fn stop(&self) -> Result<Vec<String>> {
-        for member in &self.members {
+        for member in self.alive() {
             member.process().terminate();
         }
         let mut wrong = Vec::new();
@@ -90,7 +91,7 @@ impl Fleet {
             let (id, process) = (member.id(), member.process());
             // A second SIGTERM would tell it not to drain: wait first, then use force.
             match process.wait_exit(STOP_GRACE) {
-                Some(status) if status.success() => {}
+                Some(status) if status.success() || process.is_killed() => {}
                 Some(status) => wrong.push(format!("{id} ended with {status}")),
                 None => wrong.push(format!("{id} did not drain: {}", process.kill()?)),
             }
@@ -98,9 +99,22 @@ impl Fleet {
         Ok(wrong)
     }
 
-    /// Where each answers.
+    /// Where each that runs answers.
     pub(super) fn ports(&self) -> Vec<u16> {
-        self.members.iter().map(Bridge::port).collect()
+        self.alive().map(Bridge::port).collect()
+    }
+
+    /// A line for each that has ended, though nobody here asked it to.
+    pub(super) fn gone(&self) -> Vec<String> {
+        let lines = self.members.iter().filter_map(|member| {
+            let status = member.process().exited()?;
+            Some(format!("{} is gone ({status}): the others read its partitions", member.id()))
+        });
+        lines.collect()
+    }
+
+    fn alive(&self) -> impl Iterator<Item = &Bridge> {
+        self.members.iter().filter(|member| member.process().exited().is_none())
     }
 
     pub(super) fn logs(&self) -> Vec<String> {
