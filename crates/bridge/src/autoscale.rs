@@ -17,6 +17,9 @@ const REBALANCE: Duration = Duration::from_secs(2);
 const TREND: Duration = Duration::from_secs(10);
 /// Lag below this share of the threshold is quiet.
 const QUIET_SHARE: u64 = 2;
+/// After a change so large a part of the time that a lag must last is waited before the next growth:
+/// by default 15 s, a rebalance and a new trend. The lag that called for the first one still does.
+const COOL_DOWN_PART: u32 = 2;
 /// A shrink that was a mistake doubles the quiet time, this often at most.
 const MOST_DOUBLINGS: u32 = 3;
 
@@ -52,6 +55,9 @@ pub struct Autoscaler {
     policy: Autoscale,
     above_since: Option<Duration>,
     quiet_since: Option<Duration>,
+    /// What was decided last; another number of instances is somebody's wish.
+    decided: Option<u32>,
+    wished_at: Option<Duration>,
     changed_at: Option<Duration>,
     shrunk_at: Option<Duration>,
     doublings: u32,
@@ -66,6 +72,8 @@ impl Autoscaler {
             policy,
             above_since: None,
             quiet_since: None,
+            decided: None,
+            wished_at: None,
             changed_at: None,
             shrunk_at: None,
             doublings: 0,
@@ -76,9 +84,30 @@ impl Autoscaler {
     /// Takes a look at the fleet, at most each second or so.
     pub fn decide(&mut self, sight: Sight) -> Decision {
         self.remember(&sight);
+        let decision = self.judge(sight);
+        self.decided = Some(decision.instances);
+        decision
+    }
+
+    /// What was decided could not be done: there are still so many, and nobody wished for them.
+    pub fn refused(&mut self, instances: u32) {
+        self.decided = Some(instances);
+    }
+
+    fn judge(&mut self, sight: Sight) -> Decision {
         let keep = |why: String| Decision { instances: sight.instances, why };
         let (least, most) = self.bounds(&sight);
         if sight.instances < least {
+            let quiet = self.policy.quiet;
+            let wished = self.wished_at.map(|at| sight.at.saturating_sub(at));
+            if let Some(ago) = wished.filter(|ago| *ago < quiet) {
+                return keep(format!(
+                    "{} were asked for {} s ago; {least} again {} s after that",
+                    sight.instances,
+                    ago.as_secs(),
+                    quiet.as_secs()
+                ));
+            }
             return self.change(&sight, least, format!("never fewer than {least}"));
         }
         if sight.instances > most {
@@ -104,6 +133,11 @@ impl Autoscaler {
     }
 
     fn remember(&mut self, sight: &Sight) {
+        if self.decided.is_some_and(|decided| decided != sight.instances) {
+            self.wished_at = Some(sight.at);
+            self.changed_at = Some(sight.at);
+            self.trend.clear();
+        }
         let is_above = sight.lag > self.policy.lag.get();
         let is_quiet = sight.lag <= self.policy.lag.get() / QUIET_SHARE;
         self.above_since = is_above.then(|| self.above_since.unwrap_or(sight.at));
@@ -117,11 +151,17 @@ impl Autoscaler {
     fn grow(&mut self, sight: &Sight, above: Duration, most: u32) -> Decision {
         let keep = |why: String| Decision { instances: sight.instances, why };
         let lag = sight.lag;
-        let since_change = self.since_change(sight);
-        if above < self.policy.for_time || since_change < self.policy.for_time {
-            let waited = above.min(since_change).as_secs();
-            let wanted = self.policy.for_time.as_secs();
+        let (since_change, wanted) = (self.since_change(sight), self.policy.for_time);
+        if above < wanted {
+            let (waited, wanted) = (above.as_secs(), wanted.as_secs());
             return keep(format!("lag {lag} is high since {waited} s, waiting for {wanted} s"));
+        }
+        let cool_down = wanted / COOL_DOWN_PART;
+        if since_change < cool_down {
+            let (waited, wanted) = (since_change.as_secs(), cool_down.as_secs());
+            return keep(format!(
+                "lag {lag} is high, changed {waited} s ago, waiting for {wanted} s"
+            ));
         }
         if sight.instances >= most {
             return keep(format!("lag {lag} is high, and {most} instances are the most"));

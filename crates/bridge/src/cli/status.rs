@@ -145,9 +145,12 @@ fn head(fleet: &Fleet) -> String {
     );
     if let Some(supervisor) = &fleet.supervisor {
         let auto = if supervisor.auto { ", scaling by lag" } else { "" };
-        let Supervised { pid, target, doing, .. } = supervisor;
+        let Supervised { pid, target, doing, decision, .. } = supervisor;
         let doing = if doing.is_empty() { String::new() } else { format!("; {doing}") };
         push_line(&mut head, &format!("supervisor {pid}, keeps {target}{auto}{doing}"));
+        if !decision.is_empty() {
+            push_line(&mut head, &format!("decided: {decision}"));
+        }
     }
     head.push('\n');
     head

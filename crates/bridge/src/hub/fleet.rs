@@ -189,6 +189,8 @@ pub struct Supervised {
     pub target: u32,
     /// Whether it scales by itself.
     pub auto: bool,
+    /// Why it keeps the size it has, or changed it; empty when it does not scale by itself.
+    pub decision: String,
     /// What it is doing that takes a while; empty when nothing.
     pub doing: String,
     /// How the last thing ended that took a while; empty before the first.

@@ -161,7 +161,9 @@ struct Supervisor {
     autoscaler: Option<Autoscaler>,
     began: Instant,
     decided: Instant,
-    /// Why the autoscaler keeps the size, as logged last.
+    /// What the autoscaler last gave as its reason; empty without one.
+    decision: String,
+    /// The words of the reason to keep the size, as logged last.
     kept: String,
     is_written: bool,
 }
@@ -197,6 +199,7 @@ impl Supervisor {
             changes: VecDeque::new(),
             began: now,
             decided: now,
+            decision: String::new(),
             kept: String::new(),
             is_written: false,
         };
@@ -375,6 +378,7 @@ impl Supervisor {
             pid: std::process::id(),
             target: self.target,
             auto: self.autoscaler.is_some(),
+            decision: self.decision.clone(),
             doing,
             done: self.done.clone(),
             done_count: self.done_count,

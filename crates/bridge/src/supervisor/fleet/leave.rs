@@ -83,6 +83,7 @@ impl Supervisor {
         info!("stopping all instances");
         (self.going_down, self.target, self.roll) = (true, 0, None);
         self.autoscaler = None;
+        self.decision.clear();
         for number in self.members.keys().copied().collect::<Vec<_>>() {
             self.stop(number, Then::Leave);
         }

@@ -139,6 +139,7 @@ impl Supervisor {
             lag: totals.lag,
             rows_per_second: totals.rows_per_second,
         });
+        self.decision.clone_from(&decision.why);
         if decision.instances == self.target {
             // Figures change each second: the words before them say what is new.
             let kind = decision.why.split(|letter: char| letter.is_ascii_digit()).next_back();
@@ -148,6 +149,9 @@ impl Supervisor {
                 self.kept = kind;
             }
         } else if let Err(refusal) = self.scale(decision.instances, &decision.why) {
+            if let Some(autoscaler) = &mut self.autoscaler {
+                autoscaler.refused(self.target);
+            }
             warn!(to = decision.instances, why = decision.why, %refusal, "cannot scale");
         }
     }
