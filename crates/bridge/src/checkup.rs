@@ -28,6 +28,9 @@ const TRIES: u32 = 5;
 /// How long the cluster may take to answer.
 const KAFKA_LIMIT: Duration = Duration::from_secs(5);
 
+/// What findings about a server of ClickHouse are about.
+const CLICKHOUSE: &str = "clickhouse";
+
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -203,34 +206,55 @@ fn topic(topic: TopicState) -> Finding {
 }
 
 async fn clickhouse(config: &Config) -> Vec<Finding> {
-    const SUBJECT: &str = "clickhouse";
-    let clickhouse = match ClickHouse::new(&config.clickhouse) {
-        Ok(clickhouse) => clickhouse,
-        Err(error) => return vec![Finding::new(Level::Problem, SUBJECT, error.to_string())],
+    let servers = match ClickHouse::each(&config.clickhouse) {
+        Ok(servers) => servers,
+        Err(error) => return vec![Finding::new(Level::Problem, CLICKHOUSE, error.to_string())],
     };
-    let version = match version(&clickhouse).await {
-        Ok(version) => version.trim().to_owned(),
-        Err(failure @ Failure::Server { .. }) => {
-            let text = format!("{}: {failure}", clickhouse.url());
-            return vec![Finding::new(Level::Problem, SUBJECT, text)];
+    let (mut findings, mut answering) = (Vec::new(), Vec::new());
+    for server in &servers {
+        let finding = server_finding(server).await;
+        if finding.level == Level::Ok {
+            answering.push(server);
         }
-        Err(failure) => {
-            return vec![Finding::new(Level::Unreachable, SUBJECT, failure.to_string())];
-        }
+        findings.push(finding);
+    }
+    let Some(first) = answering.first() else {
+        return findings;
     };
-    let text = format!("{} answers, version {version}", clickhouse.url());
-    let mut findings = vec![Finding::new(Level::Ok, SUBJECT, text)];
-    let catalog = match routes::described(config, &clickhouse).await {
+    for finding in findings.iter_mut().filter(|finding| finding.level > Level::Warning) {
+        finding.level = Level::Warning;
+        finding.text += ": inserts go to the others";
+    }
+    let catalog = match routes::described(config, first).await {
         Ok(catalog) => catalog,
         Err(error @ (RouteError::Unknown { .. } | RouteError::Unusable { .. })) => {
             findings.push(Finding::new(Level::Problem, "routes", error.to_string()));
             Catalog::shipped()
         }
     };
-    for table in tables_in_use(config, &catalog) {
-        findings.extend(table_findings(&clickhouse, table).await);
+    for server in answering {
+        let at = if servers.len() > 1 { format!(" at {}", server.url()) } else { String::new() };
+        for table in tables_in_use(config, &catalog) {
+            findings.extend(table_findings(server, table, &at).await);
+        }
     }
     findings
+}
+
+async fn server_finding(server: &ClickHouse) -> Finding {
+    let url = server.url();
+    let failure = match version(server).await {
+        Ok(version) => {
+            let text = format!("{url} answers, version {}", version.trim());
+            return Finding::new(Level::Ok, CLICKHOUSE, text);
+        }
+        Err(failure) => failure,
+    };
+    let answers = matches!(failure, Failure::Server { .. });
+    let level = if answers { Level::Problem } else { Level::Unreachable };
+    let text = failure.to_string();
+    let text = if text.contains(url) { text } else { format!("{url}: {text}") };
+    Finding::new(level, CLICKHOUSE, text)
 }
 
 /// Asks again when the connection was cut: a server that wants another certificate says so after the
@@ -261,8 +285,9 @@ fn tables_in_use<'c>(config: &Config, catalog: &'c Catalog) -> Vec<&'c Table> {
     ids.into_iter().map(|id| catalog.table(id)).collect()
 }
 
-async fn table_findings(clickhouse: &ClickHouse, table: &Table) -> Vec<Finding> {
-    let subject = format!("table {}.{}", clickhouse.database(), table.name);
+/// `at` says at which of several servers.
+async fn table_findings(clickhouse: &ClickHouse, table: &Table, at: &str) -> Vec<Finding> {
+    let subject = format!("table {}.{}{at}", clickhouse.database(), table.name);
     match look_at(clickhouse, table).await {
         Ok(Found::Missing) => {
             vec![Finding::new(Level::Problem, subject, "does not exist: run `data-bridge init`")]

@@ -10,7 +10,7 @@ mod table;
 
 pub use column::{Column, ColumnType, UnknownType};
 pub use compare::{Mismatch, Severity};
-pub use live::{LiveColumn, LiveTable};
+pub use live::{Behind, LiveColumn, LiveTable};
 pub use route::{
     BadPattern, ColumnSettings, EXTERNAL_TYPES, ExcessDigits, Field, Latest, Path, Route,
     RouteProblem, RouteSettings, Subjects, Supply, TIMEFRAMES, TextForm, TimeForm, TimeRange,

@@ -188,6 +188,7 @@ fn config_text(options: &Options, data: &Path) -> String {
     let log = xml(&data.join("engine.log").display().to_string());
     // `log-level` and not `logger.level`: that one is ignored, and a trace of every query costs.
     // Pools and caches sized for laptops; a dropped table's data goes after a second, not after minutes.
+    // A cluster of this engine alone, as a server's own configuration has it: for `Distributed` tables.
     format!(
         "<clickhouse>
     <log-level>warning</log-level>
@@ -197,6 +198,8 @@ fn config_text(options: &Options, data: &Path) -> String {
     <background_pool_size>2</background_pool_size>
     <background_schedule_pool_size>4</background_schedule_pool_size>
     <database_atomic_delay_before_drop_table_sec>1</database_atomic_delay_before_drop_table_sec>
+    <tcp_port>9000</tcp_port>
+    <remote_servers><default><shard><replica><host>localhost</host><port>9000</port></replica></shard></default></remote_servers>
 </clickhouse>
 "
     )

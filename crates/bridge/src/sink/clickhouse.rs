@@ -25,6 +25,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 /// after 3 s: ours go first, so that no insert meets a connection that is just being closed.
 const IDLE_TIMEOUT: Duration = Duration::from_millis(2_500);
 
+/// Refusals that are about this server, not about what it was sent: too busy, without its Keeper,
+/// read-only, cut off from the other replicas. Another replica may take the very same request.
+const OF_THIS_SERVER: &[i32] =
+    &[202, 203, 225, 242, 244, 285, 319, 369, 439, 733, 745, 749, 762, 999];
+
 /// Why a client could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -103,6 +108,19 @@ impl ClickHouse {
         &self.inner.database
     }
 
+    /// A client for each of the URLs alone, to say of each how it is.
+    ///
+    /// # Errors
+    /// When a TLS file cannot be read or used.
+    pub fn each(config: &config::ClickHouse) -> Result<Vec<Self>, ClientError> {
+        let alone = |url: &String| {
+            let mut config = config.clone();
+            config.urls = vec![url.clone()];
+            Self::new(&config)
+        };
+        config.urls.iter().map(alone).collect()
+    }
+
     /// The URL that the next request goes to; for messages.
     #[must_use]
     pub fn url(&self) -> &str {
@@ -123,6 +141,9 @@ impl ClickHouse {
             // Rows that are alike collapse in merges and under FINAL; doing it for each insert as
             // well costs the server a third of the insert.
             ("optimize_on_insert", "0"),
+            // A `Distributed` table would answer when the rows are on the disk of this server only, and
+            // send them on some time. The older name, which newer servers know as well.
+            ("insert_distributed_sync", "1"),
             // A column whose type was changed under way: ClickHouse would cast what we send, 2^40 + 5
             // to a `UInt32` 5. Refused instead (53), and the table is looked at again.
             ("input_format_native_allow_types_conversion", "0"),
@@ -210,19 +231,28 @@ impl ClickHouse {
         if status.is_success() && code.is_none() {
             return Ok(text);
         }
-        let failure = failure_in(&text, code);
-        Err(failure.unwrap_or_else(|| Failure::Http {
+        let failure = failure_in(&text, code).unwrap_or_else(|| Failure::Http {
             status: status.as_u16(),
             body: shorten(&text).to_owned(),
-        }))
+        });
+        if is_of_this_server(&failure) {
+            self.turn_from(&url);
+        }
+        Err(failure)
+    }
+
+    /// The next request goes to the next URL, if nobody has turned from this one yet.
+    fn turn_from(&self, url: &str) {
+        let Inner { urls, current, .. } = &*self.inner;
+        let at = current.load(Ordering::Relaxed);
+        if urls[at % urls.len()] == url {
+            current.store((at + 1) % urls.len(), Ordering::Relaxed);
+        }
     }
 
     /// Tells apart what is known about a request that got no answer, and turns to the next URL.
     fn failed(&self, url: &str, error: &reqwest::Error, limit: Duration) -> Failure {
-        let current = self.inner.current.load(Ordering::Relaxed);
-        if self.inner.urls[current % self.inner.urls.len()] == url {
-            self.inner.current.store((current + 1) % self.inner.urls.len(), Ordering::Relaxed);
-        }
+        self.turn_from(url);
         let cause = format!("{url}: {}", causes(error));
         if error.is_connect() {
             Failure::Connect(cause)
@@ -231,6 +261,17 @@ impl ClickHouse {
         } else {
             Failure::Cut(cause)
         }
+    }
+}
+
+/// Whether another server of the same tables may take what this one did not. A proxy in front of a
+/// server that is down answers 502 or 503, without a code.
+fn is_of_this_server(failure: &Failure) -> bool {
+    match failure {
+        Failure::Server { code, .. } => OF_THIS_SERVER.contains(code),
+        Failure::Http { status, .. } => *status >= 500,
+        Failure::Connect(_) | Failure::Cut(_) | Failure::TimedOut(_) => true,
+        Failure::Credentials(_) => false,
     }
 }
 

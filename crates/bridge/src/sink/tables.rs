@@ -1,6 +1,6 @@
 //! The tables as the server has them: read, compared, created.
 
-use data_bridge_core::catalog::{LiveColumn, LiveTable, Mismatch, Table};
+use data_bridge_core::catalog::{Behind, LiveColumn, LiveTable, Mismatch, Table};
 use data_bridge_core::verdict::Failure;
 
 use super::clickhouse::{ClickHouse, literal, quoted};
@@ -22,35 +22,57 @@ pub enum Found {
     Missing,
 }
 
-/// Reads a table's shape; `None` when it does not exist.
+/// Reads a table's shape; `None` when it does not exist. Of a `Distributed` table engine and keys are
+/// those of the table behind it, if this server has that too.
 ///
 /// # Errors
 /// When ClickHouse cannot be asked.
 pub async fn describe(clickhouse: &ClickHouse, table: &str) -> Result<Option<LiveTable>, Failure> {
-    let of = format!("database = {} AND", literal(clickhouse.database()));
-    let name = literal(table);
-    let keys = clickhouse
-        .query(&format!(
-            "SELECT engine_full, sorting_key, partition_key FROM system.tables \
-             WHERE {of} name = {name} FORMAT TabSeparated"
-        ))
-        .await?;
-    let Some(keys) = keys.lines().next() else {
+    let database = clickhouse.database();
+    let Some(mut live) = keys(clickhouse, database, table).await? else {
         return Ok(None);
     };
+    if let Some(behind) = Behind::of(&live.engine_full) {
+        if let Some(shard) = keys(clickhouse, &behind.database, &behind.table).await? {
+            live = shard;
+        }
+        live.sharding_key = Some(behind.sharding_key);
+    }
     let columns = clickhouse
         .query(&format!(
-            "SELECT name, type, default_kind FROM system.columns \
-             WHERE {of} table = {name} ORDER BY position FORMAT TabSeparated"
+            "SELECT name, type, default_kind FROM system.columns WHERE database = {} AND table = {} \
+             ORDER BY position FORMAT TabSeparated",
+            literal(database),
+            literal(table)
         ))
         .await?;
-    let mut keys = keys.split('\t').map(unescaped);
-    let mut next = || keys.next().unwrap_or_default();
-    Ok(Some(LiveTable {
-        engine_full: next(),
-        sorting_key: next(),
-        partition_key: next(),
-        columns: columns.lines().map(live_column).collect(),
+    live.columns = columns.lines().map(live_column).collect();
+    Ok(Some(live))
+}
+
+/// A table without its columns.
+async fn keys(
+    clickhouse: &ClickHouse,
+    database: &str,
+    table: &str,
+) -> Result<Option<LiveTable>, Failure> {
+    let found = clickhouse
+        .query(&format!(
+            "SELECT engine_full, sorting_key, partition_key FROM system.tables \
+             WHERE database = {} AND name = {} FORMAT TabSeparated",
+            literal(database),
+            literal(table)
+        ))
+        .await?;
+    Ok(found.lines().next().map(|line| {
+        let mut fields = line.split('\t').map(unescaped);
+        let mut next = || fields.next().unwrap_or_default();
+        LiveTable {
+            engine_full: next(),
+            sorting_key: next(),
+            partition_key: next(),
+            ..LiveTable::default()
+        }
     }))
 }
 

@@ -70,6 +70,7 @@ mod rebalance;
 mod refused_rows;
 mod schema;
 mod secure;
+mod several_servers;
 mod start;
 mod stop;
 mod stopwatch;

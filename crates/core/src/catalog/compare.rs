@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::column::{Column, ColumnType};
-use super::live::{LiveTable, engine, names, setting, unquoted};
+use super::live::{LiveTable, columns_of, engine, names, setting, unquoted};
 use super::table::{PartitionKey, Table};
 
 /// Something about a live table that is not as it must be.
@@ -69,6 +69,7 @@ impl Table {
         if !same {
             findings.partition(&live.partition_key, &partition);
         }
+        findings.shards(live, &self.sort_key);
         findings.mismatches
     }
 
@@ -115,6 +116,7 @@ impl Table {
         {
             findings.partition(&live.partition_key, "");
         }
+        findings.shards(live, &sort_key);
         let refused = findings.mismatches.iter().any(|found| found.severity == Severity::Error);
         if refused {
             return Err(findings.mismatches);
@@ -157,14 +159,36 @@ impl Findings<'_> {
                 ),
             );
         }
-        let window = setting(&live.engine_full, "non_replicated_deduplication_window");
-        if window.is_some_and(|window| window != "0") {
-            self.add(
-                Severity::Warning,
+        for name in ["non_replicated_deduplication_window", "replicated_deduplication_window"] {
+            if setting(&live.engine_full, name).is_some_and(|window| window != "0") {
+                self.add(
+                    Severity::Warning,
+                    None,
+                    format!(
+                        "{name} is above 0, should be 0: after a crash of the server a retry can be \
+                         taken for a duplicate of rows that are gone"
+                    ),
+                );
+            }
+        }
+    }
+
+    /// A row that is sent again must reach the shard that has its first copy.
+    fn shards(&mut self, live: &LiveTable, sort_key: &[String]) {
+        let Some(key) = &live.sharding_key else {
+            return;
+        };
+        let columns = columns_of(key);
+        if columns.is_empty() || columns.iter().any(|column| !sort_key.contains(column)) {
+            let is =
+                if key.is_empty() { "has no sharding key" } else { &format!("sharded by {key}") };
+            self.error(
                 None,
-                "non_replicated_deduplication_window is above 0, should be 0: after a crash of \
-                 the server a retry can be taken for a duplicate of rows that are gone"
-                    .to_owned(),
+                format!(
+                    "{is}, must be sharded by columns of the sort key, as by cityHash64({}): copies of \
+                     a row on two shards never collapse",
+                    sort_key.first().map_or("", String::as_str),
+                ),
             );
         }
     }

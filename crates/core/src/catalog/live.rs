@@ -11,6 +11,36 @@ pub struct LiveTable {
     pub sorting_key: String,
     /// `system.tables.partition_key`.
     pub partition_key: String,
+    /// Of a `Distributed` table, whose engine and keys above are those of the table behind it: the
+    /// expression that deals its rows out to the shards, empty when there is none.
+    pub sharding_key: Option<String>,
+}
+
+/// What a `Distributed` table stands before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Behind {
+    /// Database of the table on each shard.
+    pub database: String,
+    /// Its name.
+    pub table: String,
+    /// The expression that deals rows out to the shards; empty when there is none.
+    pub sharding_key: String,
+}
+
+impl Behind {
+    /// Of `engine_full`; `None` for any other engine.
+    #[must_use]
+    pub fn of(engine_full: &str) -> Option<Self> {
+        let ("Distributed", arguments) = engine(engine_full) else {
+            return None;
+        };
+        let text = |index: usize| {
+            let argument = arguments.get(index).copied().unwrap_or_default();
+            unquoted(argument.trim_matches('\'')).to_owned()
+        };
+        let sharding_key = arguments.get(3).copied().unwrap_or_default().to_owned();
+        Some(Self { database: text(1), table: text(2), sharding_key })
+    }
 }
 
 /// A column of the server: `name`, `type`, `default_kind` of `system.columns`.
@@ -35,9 +65,57 @@ impl LiveColumn {
 pub(super) fn engine(engine_full: &str) -> (&str, Vec<&str>) {
     let end = engine_full.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(engine_full.len());
     let (name, rest) = engine_full.split_at(end);
-    let arguments = rest.strip_prefix('(').and_then(|rest| rest.split_once(')'));
-    let arguments = arguments.map_or("", |(arguments, _)| arguments);
-    (name, arguments.split(',').map(str::trim).filter(|argument| !argument.is_empty()).collect())
+    (name, rest.strip_prefix('(').map(arguments).unwrap_or_default())
+}
+
+/// What stands before the bracket that closes a list, between commas that are in no bracket and in no
+/// text.
+fn arguments(list: &str) -> Vec<&str> {
+    let (mut found, mut start, mut depth, mut is_text) = (Vec::new(), 0, 0_u32, false);
+    for (at, letter) in list.char_indices() {
+        match letter {
+            '\'' => is_text = !is_text,
+            _ if is_text => {}
+            '(' => depth += 1,
+            ')' if depth > 0 => depth -= 1,
+            ',' | ')' if depth == 0 => {
+                found.push(list[start..at].trim());
+                start = at + 1;
+            }
+            _ => {}
+        }
+        if letter == ')' && !is_text && start == at + 1 {
+            break;
+        }
+    }
+    found.retain(|argument| !argument.is_empty());
+    found
+}
+
+/// Columns that an expression names: its words that are no functions, numbers or texts.
+pub(super) fn columns_of(expression: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
+    let mut rest = expression;
+    while let Some(start) = rest.find(|c: char| is_word(c) || c == '\'' || c == '`') {
+        rest = &rest[start..];
+        if let Some(quote) = rest.chars().next().filter(|c| matches!(c, '\'' | '`')) {
+            let end = rest[1..].find(quote).map_or(rest.len(), |end| end + 1);
+            if quote == '`' {
+                found.push(rest[1..end].to_owned());
+            }
+            rest = rest.get(end + 1..).unwrap_or_default();
+            continue;
+        }
+        let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
+        let (word, behind) = rest.split_at(end);
+        let is_name = !word.starts_with(|c: char| c.is_ascii_digit());
+        if is_name && !behind.trim_start().starts_with('(') {
+            found.push(word.to_owned());
+        }
+        rest = behind;
+    }
+    found
 }
 
 /// The value of a setting in `engine_full`.

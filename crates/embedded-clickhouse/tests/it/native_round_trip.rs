@@ -169,6 +169,7 @@ fn live(server: &Server, table: &Table) -> LiveTable {
         engine_full: text("engine_full"),
         sorting_key: text("sorting_key"),
         partition_key: text("partition_key"),
+        sharding_key: None,
     }
 }
 

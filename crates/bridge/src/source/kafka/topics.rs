@@ -1,7 +1,7 @@
 //! Topics: what there is, and the creation of what is missing. Nothing that exists is changed.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::client::{Client, Code, NewTopic, Unfit};
 use super::event::SourceError;
@@ -100,9 +100,27 @@ pub fn create(config: &Kafka, wait: Duration) -> Result<Vec<TopicOutcome>, Sourc
             };
             outcomes.insert(topic.name, outcome);
         }
+        wait_until_known(&client, config, &outcomes, wait)?;
     }
     let in_order = outcomes.into_iter();
     Ok(in_order.map(|(name, outcome)| TopicOutcome { name, outcome }).collect())
+}
+
+/// A topic is made before every broker knows it: whoever asks after this shall find it. Asked again and
+/// again, an answer takes a millisecond or more.
+fn wait_until_known(
+    client: &Client,
+    config: &Kafka,
+    outcomes: &BTreeMap<String, Outcome>,
+    wait: Duration,
+) -> Result<(), SourceError> {
+    let until = Instant::now() + wait;
+    let is_unknown = |state: &TopicState| {
+        let is_made = matches!(outcomes.get(&state.name), Some(Outcome::Created { .. }));
+        is_made && state.partitions.is_none() && state.error.is_none()
+    };
+    while states(client, config, wait)?.iter().any(is_unknown) && Instant::now() < until {}
+    Ok(())
 }
 
 fn states(client: &Client, config: &Kafka, wait: Duration) -> Result<Vec<TopicState>, SourceError> {

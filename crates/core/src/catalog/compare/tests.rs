@@ -1,7 +1,7 @@
 //! Live tables that are right, and all that can be wrong with them.
 
 use super::*;
-use crate::catalog::{Catalog, LiveColumn};
+use crate::catalog::{Behind, Catalog, LiveColumn};
 
 /// The shipped table as a server shows it that was given our DDL.
 fn live(table: &Table) -> LiveTable {
@@ -24,6 +24,7 @@ fn live(table: &Table) -> LiveTable {
         ),
         sorting_key,
         partition_key,
+        sharding_key: None,
     }
 }
 
@@ -102,6 +103,48 @@ fn an_engine_that_does_not_collapse_copies_is_refused() {
 }
 
 #[test]
+fn a_distributed_table_is_written_when_copies_of_a_row_meet_on_one_shard() {
+    for key in ["cityHash64(symbol)", "sipHash64(symbol, timestamp) % 4", "`event_id`"] {
+        let (table, mut live) = ticks();
+        live.sharding_key = Some(key.into());
+        assert_eq!(table.compare(&live), [], "{key}");
+        assert_eq!(Table::from_live("ticks", &live).as_ref(), Ok(&table));
+    }
+    for key in ["", "rand()", "1", "cityHash64(symbol, version)", "cityHash64('symbol')"] {
+        let (table, mut live) = ticks();
+        live.sharding_key = Some(key.into());
+        let messages = messages(&table, &live);
+        assert_eq!(messages.len(), 1, "{key}: {messages:?}");
+        assert!(messages[0].contains("as by cityHash64(symbol)"), "{messages:?}");
+        assert!(Table::from_live("ticks", &live).is_err(), "{key}");
+    }
+}
+
+#[test]
+fn what_a_distributed_table_stands_before_is_read() {
+    let behind = |database: &str, table: &str, key: &str| Behind {
+        database: database.into(),
+        table: table.into(),
+        sharding_key: key.into(),
+    };
+    for (text, found) in [
+        (
+            "Distributed('c', 'market', 'ticks_local', cityHash64(symbol)) SETTINGS fsync = 1",
+            behind("market", "ticks_local", "cityHash64(symbol)"),
+        ),
+        ("Distributed('c', 'm', 't')", behind("m", "t", "")),
+        (
+            "Distributed('c', 'm', 't', intHash32(a, b), 'policy')",
+            behind("m", "t", "intHash32(a, b)"),
+        ),
+    ] {
+        assert_eq!(Behind::of(text), Some(found), "{text}");
+    }
+    assert_eq!(Behind::of("ReplacingMergeTree(version)"), None);
+    assert_eq!(Behind::of(""), None);
+}
+
+#[test]
 fn other_keys_are_refused_with_what_would_be_right() {
     let (table, mut live) = ticks();
     live.sorting_key = "symbol, timestamp".into();
@@ -127,6 +170,10 @@ fn a_deduplication_window_is_a_warning() {
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].severity, Severity::Warning);
     assert!(found[0].to_string().contains("should be 0"));
+    live.engine_full = live.engine_full.replace("non_replicated", "replicated");
+    let found = table.compare(&live);
+    assert_eq!(found[0].severity, Severity::Warning, "{found:?}");
+    assert!(found[0].reason.starts_with("replicated_deduplication_window"), "{found:?}");
 }
 
 #[test]
