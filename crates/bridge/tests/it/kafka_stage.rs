@@ -86,6 +86,8 @@ impl Sends {
     pub(crate) fn to(brokers: &str) -> Self {
         let mut config = client_of(brokers);
         config.set("linger.ms", "1").set("compression.type", "lz4");
+        // A request that is tried again, as the first one to a new topic may be, keeps its place.
+        config.set("enable.idempotence", "true");
         Self(config.create().expect("the producer's settings are sound"))
     }
 

@@ -371,6 +371,9 @@ fn check(code: rd::rd_kafka_resp_err_t) -> Result<(), Trouble> {
 fn check_field(code: &rd::rd_kafka_resp_err_t) -> Result<(), Trouble> {
     // SAFETY: a live field of `repr(i32)`; every bit pattern is an `i32`.
     let number = unsafe { ptr::from_ref(code).cast::<i32>().read() };
+    if number == 0 {
+        return Ok(());
+    }
     check(
         rd::rd_kafka_resp_err_t::try_from(number)
             .unwrap_or(rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_UNKNOWN),

@@ -131,12 +131,42 @@ impl Message {
     }
 
     pub(in super::super) fn headers(&self) -> Headers<'_> {
+        let list = if self.shows_no_headers() {
+            debug_assert!(self.parsed_headers().is_none(), "librdkafka finds headers");
+            None
+        } else {
+            self.parsed_headers()
+        };
+        Headers { list: list.unwrap_or(ptr::null_mut()), next: 0, message: PhantomData }
+    }
+
+    /// Whether the record itself shows that it has no headers. Most have none, and asking librdkafka costs
+    /// two allocations, one of half a kilobyte, to read a single byte.
+    ///
+    /// A record of format v2 has the count of its headers right behind its value, as a varint
+    /// (<https://kafka.apache.org/documentation/#record>), and librdkafka hands out a value where it
+    /// lies in the batch. Only batches of that format have a leader epoch
+    /// (`rd_kafka_msgset_reader_v2` of librdkafka 2.12); of all others librdkafka is asked.
+    fn shows_no_headers(&self) -> bool {
+        let raw = self.raw();
+        // What is empty lies elsewhere.
+        if raw.len == 0 || raw.payload.is_null() {
+            return false;
+        }
+        // SAFETY: the message is live.
+        let epoch = unsafe { rd::rd_kafka_message_leader_epoch(self.0) };
+        // SAFETY: the value and at least one byte behind it belong to the batch, which lives as
+        // long as its messages.
+        epoch >= 0 && unsafe { raw.payload.cast::<u8>().add(raw.len).read() } == 0
+    }
+
+    /// Headers as librdkafka reads them.
+    fn parsed_headers(&self) -> Option<*mut rd::rd_kafka_headers_t> {
         let mut list = ptr::null_mut();
         // SAFETY: the list belongs to the message; it stays null when there are no headers.
         let code = unsafe { rd::rd_kafka_message_headers(self.0, &raw mut list) };
-        // Most messages have none: no text is made of that.
-        let found = matches!(code, rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR);
-        Headers { list: if found { list } else { ptr::null_mut() }, next: 0, message: PhantomData }
+        // No text is made of the answer that there are none.
+        matches!(code, rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR).then_some(list)
     }
 }
 
