@@ -36,6 +36,7 @@ fn scaled_from_one_to_three_to_five_to_three_under_load_nothing_is_lost_or_doubl
     });
     let said = fleet.succeeds(&["scale", "7"]);
     assert!(said.contains("1 of them has nothing to read: 7"), "{said}");
+    fleet.wait_shares(&[8, 8, 8, 8, 8, 8, 0]);
     finish(&scenario, &fleet, &generator);
 }
 

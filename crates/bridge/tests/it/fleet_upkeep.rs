@@ -127,6 +127,21 @@ fn what_cannot_be_is_refused_and_the_fleet_goes_on() {
 }
 
 #[test]
+fn a_supervisor_that_is_asked_to_end_takes_its_instances_with_it() {
+    for (name, asks) in [("fleet_terminated", "TERM"), ("fleet_interrupted", "INT")] {
+        let fleet = Fleet::lonely(name, &["-n", "2"]);
+        let pids = wait_running(&fleet, 2);
+        signal(asks, fleet.supervisor.pid());
+        let status = fleet.supervisor.wait_exit(PATIENCE).expect("the supervisor ends");
+        assert!(status.success(), "{asks}: {status}\n{}", fleet.supervisor.log_tail());
+        for pid in pids.values() {
+            assert!(!is_alive(*pid), "{asks}: {pid} still runs");
+        }
+        assert!(read_state(&fleet.state)["members"].as_array().unwrap().is_empty());
+    }
+}
+
+#[test]
 fn in_the_background_it_goes_on_without_its_terminal() {
     let state = state_folder("fleet_background");
     let _whatever_is_left = Remains(state.clone());

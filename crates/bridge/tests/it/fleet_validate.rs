@@ -8,7 +8,8 @@ use data_bridge_stack::health::http_get;
 use data_bridge_stack::process::{Lifetime, Process};
 use serde_json::Value;
 
-use crate::fleet_stage::{Fleet, is_alive, refused, signal, text};
+use crate::by_hand::run_command;
+use crate::fleet_stage::{Fleet, is_alive, read_state, refused, signal, text};
 use crate::world::{PATIENCE, Scenario, binary, clickhouse, until};
 
 /// Its instances fill up with few rows, and an insert that is slowed down takes 3 s.
@@ -68,6 +69,7 @@ fn a_sound_fleet_passes_and_is_as_it_was_and_what_is_wrong_with_another_is_named
     let now = fleet.pids();
     assert_eq!((pids[&1], pids[&2]), (now[&1], now[&2]), "only the last is stopped");
 
+    from_elsewhere_it_does_harm_only_when_told_to(&fleet, &scenario, &json);
     interrupted_it_puts_back_what_it_changed(&fleet, &scenario);
     copies_that_stay_are_named(&fleet, &scenario, &json);
     a_stranger_and_a_frozen_one_are_named(&fleet, &scenario, &json);
@@ -90,6 +92,38 @@ fn as_before(fleet: &Fleet, scenario: &Scenario) {
     fleet.wait_ready(3);
     fleet.wait_shares(&[16, 16, 16]);
     assert_eq!(slow_views(scenario).trim(), "0");
+}
+
+/// As on another machine: nothing but URLs is known of the fleet.
+fn from_elsewhere_it_does_harm_only_when_told_to(fleet: &Fleet, scenario: &Scenario, json: &Path) {
+    let file = json.to_str().expect("UTF-8");
+    let url = |port: u16| format!("http://127.0.0.1:{port}");
+    let validate = |more: &[&str]| {
+        let all = ["validate", "--messages", "6000", "--seconds", "0", "--json", file];
+        let said = run_command(scenario, &[&all[..], more].concat());
+        let page = std::fs::read_to_string(json).unwrap_or_default();
+        let page: Value = serde_json::from_str(&page).unwrap_or_default();
+        assert_eq!(said.code, Some(0), "{more:?}: {}{}", said.out, said.err);
+        page
+    };
+    let hub = ["--hub", &url(fleet.port)];
+    let pids = fleet.pids();
+    let harm = ["fail-over, killed", "fail-over, stopped", "back-pressure"];
+    assert_eq!(names(&validate(&hub), "not_run"), harm);
+    let each = [1, 2, 3].map(|number| url(fleet.port + number));
+    let each = each.iter().flat_map(|url| ["--instance", url]).collect::<Vec<_>>();
+    assert_eq!(names(&validate(&each), "not_run"), harm);
+    assert_eq!(fleet.pids(), pids, "nobody was to be stopped");
+
+    let state = read_state(&fleet.state);
+    let token = format!("http.token={}", state["token"].as_str().expect("a token"));
+    let page = validate(&[&hub[..], &["--disruptive", "--set", &token]].concat());
+    assert_eq!(names(&page, "not_run"), harm[..1], "{page:#}");
+    assert_eq!(names(&page, "failed"), [""; 0], "{page:#}");
+    as_before(fleet, scenario);
+    let now = fleet.pids();
+    assert_eq!((pids[&1], pids[&2]), (now[&1], now[&2]), "only the last is stopped");
+    assert_ne!(pids[&3], now[&3]);
 }
 
 fn interrupted_it_puts_back_what_it_changed(fleet: &Fleet, scenario: &Scenario) {

@@ -104,8 +104,12 @@ pub(super) fn check() -> Result<Finding> {
         }
     }
     let full = folder.join(format!("full-{}.yaml", KUBERNETES[1]));
-    for finding in [custom_objects(&full, custom)?, rules(&full, &folder)?, too_many(helm, &chart)?]
-    {
+    for finding in [
+        custom_objects(&full, custom)?,
+        rules(&full, &folder)?,
+        threshold(&full)?,
+        too_many(helm, &chart)?,
+    ] {
         if finding.is_err() {
             return Ok(finding);
         }
@@ -152,6 +156,14 @@ fn rules(file: &Path, folder: &Path) -> Result<Finding> {
     let mut promtool = Command::new("promtool");
     promtool.args(["check", "rules"]).arg(&page);
     run_quietly(promtool)
+}
+
+/// KEDA wants as many replicas as the lag has thresholds, rounded up: a fourth of at least three from
+/// 10,000 on.
+fn threshold(file: &Path) -> Result<Finding> {
+    let text = object(file, "ScaledObject")?;
+    let wanted = "lagThreshold: \"3334\"";
+    Ok(if text.contains(wanted) { Ok(String::new()) } else { Err(format!("no {wanted}:\n{text}")) })
 }
 
 /// More instances than partitions are refused.
