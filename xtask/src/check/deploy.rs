@@ -28,13 +28,10 @@ pub(super) const STEPS: [Step; 6] = [
 /// All of it, as git names it.
 const FILES: [&str; 3] = ["Dockerfile", ".dockerignore", "deploy"];
 
-/// As many commits may come in one push, of which the last one alone is looked at.
-const COMMITS: &str = "HEAD~20";
-
-/// Whether the last commits touched any of them; also when there are not so many.
+/// Whether the last commit touched any of them; also when there is no commit before it.
 pub(super) fn has_changed() -> Result<bool> {
     let mut git = Command::new("git");
-    git.args(["diff", "--quiet", COMMITS, "--"]).args(FILES).current_dir(workspace::root());
+    git.args(["diff", "--quiet", "HEAD~1", "--"]).args(FILES).current_dir(workspace::root());
     let output = git.output().context("git does not run")?;
     Ok(!output.status.success())
 }
