@@ -110,12 +110,17 @@ pub(crate) fn progress(line: &str) {
     writeln!(io::stderr().lock(), "{line}").ok();
 }
 
-/// Bytes of all files below `path`; 0 for what cannot be read.
+/// Bytes of all files below `path`; 0 for what cannot be read. A link counts as itself: what it leads to
+/// may be this very folder, or the rest of the machine.
 pub(crate) fn size(path: &Path) -> u64 {
-    let Ok(entries) = fs::read_dir(path) else {
-        return fs::symlink_metadata(path).map_or(0, |found| found.len());
-    };
-    entries.flatten().map(|entry| size(&entry.path())).sum()
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => {
+            let entries = fs::read_dir(path).into_iter().flatten().flatten();
+            entries.map(|entry| size(&entry.path())).sum()
+        }
+        Ok(found) => found.len(),
+        Err(_) => 0,
+    }
 }
 
 pub(crate) fn readable_size(bytes: u64) -> String {
@@ -202,6 +207,20 @@ mod tests {
             cache.ensure("thing", |folder| Ok(fs::write(folder.join("file"), "")?)).unwrap();
         assert!(place.join("file").exists());
         assert!(!place.join("half").exists());
+    }
+
+    #[test]
+    fn a_link_is_not_followed_when_a_folder_is_measured() {
+        let scratch = scratch::folder("cache-links");
+        let folder = scratch.path().join("measured");
+        fs::create_dir_all(folder.join("below")).unwrap();
+        fs::write(folder.join("below/file"), [0; 1_000]).unwrap();
+        fs::write(scratch.path().join("beside"), [0; 100_000]).unwrap();
+        for (target, name) in [(".", "itself"), ("../beside", "file"), ("/proc", "machine")] {
+            std::os::unix::fs::symlink(target, folder.join(name)).unwrap();
+        }
+        let links = 1 + "../beside".len() + "/proc".len();
+        assert_eq!(size(&folder), 1_000 + links as u64);
     }
 
     #[test]
