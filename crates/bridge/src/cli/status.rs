@@ -298,6 +298,7 @@ mod tests {
             supervisor: Some(Supervised {
                 pid: 77,
                 target: 3,
+                decision: "lag 5, quiet for 9 s; never fewer than 3".to_owned(),
                 processes: vec![Process {
                     number: 3,
                     id: "host-3".to_owned(),
@@ -314,6 +315,7 @@ mod tests {
         let page = page(&fleet, false);
         for words in [
             "1 of 3 instances ready",
+            "decided: lag 5, quiet for 9 s; never fewer than 3",
             "slow",
             "p99 230 ms from the broker to being durable",
             "topic t does not exist",

@@ -264,14 +264,16 @@ impl ClickHouse {
     }
 }
 
-/// Whether another server of the same tables may take what this one did not. A proxy in front of a
-/// server that is down answers 502 or 503, without a code.
+/// Whether an answer is about the server that gave it: another one of the same tables may take what it
+/// did not. A proxy in front of a server that is down answers 502 or 503, without a code.
 fn is_of_this_server(failure: &Failure) -> bool {
     match failure {
         Failure::Server { code, .. } => OF_THIS_SERVER.contains(code),
         Failure::Http { status, .. } => *status >= 500,
-        Failure::Connect(_) | Failure::Cut(_) | Failure::TimedOut(_) => true,
-        Failure::Credentials(_) => false,
+        // No answer.
+        Failure::Connect(_) | Failure::Cut(_) | Failure::TimedOut(_) | Failure::Credentials(_) => {
+            false
+        }
     }
 }
 
@@ -319,6 +321,20 @@ pub fn install_crypto() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_server_is_asked_when_the_trouble_is_this_one_s_and_not_the_rows() {
+        let server =
+            |code| Failure::Server { code, name: String::new(), message: String::new(), row: None };
+        let http = |status| Failure::Http { status, body: String::new() };
+        for failure in [server(242), server(999), server(202), http(500), http(503)] {
+            assert!(is_of_this_server(&failure), "{failure}");
+        }
+        // A wrong row, too many parts, another table, a wrong password: the same everywhere.
+        for failure in [server(117), server(252), server(60), server(516), http(413), http(404)] {
+            assert!(!is_of_this_server(&failure), "{failure}");
+        }
+    }
 
     #[test]
     fn names_are_quoted_so_that_nothing_escapes() {

@@ -178,7 +178,7 @@ impl Findings<'_> {
         let Some(key) = &live.sharding_key else {
             return;
         };
-        let columns = columns_of(key);
+        let columns = columns_of(key).unwrap_or_default();
         if columns.is_empty() || columns.iter().any(|column| !sort_key.contains(column)) {
             let is =
                 if key.is_empty() { "has no sharding key" } else { &format!("sharded by {key}") };

@@ -92,8 +92,9 @@ fn arguments(list: &str) -> Vec<&str> {
     found
 }
 
-/// Columns that an expression names: its words that are no functions, numbers or texts.
-pub(super) fn columns_of(expression: &str) -> Vec<String> {
+/// Columns that an expression names: its words that are no functions, numbers or texts. `None` when it
+/// is another one for the same row each time, or may be: a function of nothing, or of chance.
+pub(super) fn columns_of(expression: &str) -> Option<Vec<String>> {
     let mut found = Vec::new();
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
     let mut rest = expression;
@@ -109,14 +110,21 @@ pub(super) fn columns_of(expression: &str) -> Vec<String> {
         }
         let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
         let (word, behind) = rest.split_at(end);
-        let is_name = !word.starts_with(|c: char| c.is_ascii_digit());
-        if is_name && !behind.trim_start().starts_with('(') {
+        rest = behind;
+        if let Some(inside) = behind.trim_start().strip_prefix('(') {
+            let is_chance = CHANCE.iter().any(|begin| word.to_ascii_lowercase().starts_with(begin));
+            if is_chance || inside.trim_start().starts_with(')') {
+                return None;
+            }
+        } else if !word.starts_with(|c: char| c.is_ascii_digit()) {
             found.push(word.to_owned());
         }
-        rest = behind;
     }
-    found
+    Some(found)
 }
+
+/// What the names of functions begin with whose value is another one each time, whatever they are given.
+const CHANCE: [&str; 6] = ["rand", "generate", "now", "fuzz", "rownumber", "blocknumber"];
 
 /// The value of a setting in `engine_full`.
 pub(super) fn setting<'a>(engine_full: &'a str, name: &str) -> Option<&'a str> {

@@ -110,7 +110,16 @@ fn a_distributed_table_is_written_when_copies_of_a_row_meet_on_one_shard() {
         assert_eq!(table.compare(&live), [], "{key}");
         assert_eq!(Table::from_live("ticks", &live).as_ref(), Ok(&table));
     }
-    for key in ["", "rand()", "1", "cityHash64(symbol, version)", "cityHash64('symbol')"] {
+    for key in [
+        "",
+        "rand()",
+        "1",
+        "cityHash64(symbol, version)",
+        "cityHash64('symbol')",
+        "cityHash64(symbol, rand())",
+        "cityHash64(symbol) + RAND64(symbol)",
+        "cityHash64(symbol, now64( ))",
+    ] {
         let (table, mut live) = ticks();
         live.sharding_key = Some(key.into());
         let messages = messages(&table, &live);
