@@ -215,7 +215,7 @@ mod tests {
         let folder = scratch.path().join("measured");
         fs::create_dir_all(folder.join("below")).unwrap();
         fs::write(folder.join("below/file"), [0; 1_000]).unwrap();
-        fs::write(scratch.path().join("beside"), [0; 100_000]).unwrap();
+        fs::write(scratch.path().join("beside"), [0; 10_000]).unwrap();
         for (target, name) in [(".", "itself"), ("../beside", "file"), ("/proc", "machine")] {
             std::os::unix::fs::symlink(target, folder.join(name)).unwrap();
         }
