@@ -5,6 +5,7 @@ mod batches;
 mod gate;
 mod lanes;
 mod partitions;
+mod recall;
 mod report;
 mod stop;
 mod streams;
@@ -28,6 +29,7 @@ use self::answers::Burial;
 use self::batches::Batches;
 use self::gate::Gate;
 use self::lanes::Lanes;
+use self::recall::Recall;
 use self::report::{Report, Sources};
 pub use self::stop::StopSign;
 use self::streams::Streams;
@@ -122,7 +124,7 @@ pub struct Pipeline {
     lanes: Lanes,
     streams: Streams,
     blocks: Blocks,
-    /// Payloads of chunks whose rows are not all settled.
+    /// Payloads of chunks whose rows are not all settled; empty where they were let go.
     arenas: BTreeMap<ChunkId, Held>,
     batches: Batches,
     writers: Writers,
@@ -137,6 +139,7 @@ pub struct Pipeline {
     tally: Tally,
     /// Rows that are to be buried, once the outputs at hand are done.
     burials: VecDeque<Burial>,
+    recall: Recall,
     backlog_looked_at: Option<Instant>,
     /// Partitions read, of how many.
     share: (u32, u32),
@@ -204,6 +207,7 @@ impl Pipeline {
             reserved: nats.as_ref().map_or(0, |_| reserve(config).rows),
             nats_events: Vec::new(),
             nats_stopped: None,
+            recall: Recall::new(config, waker.clone()),
             waker,
             blocks: Blocks::new(Arc::clone(&catalog)),
             arenas: BTreeMap::new(),
@@ -259,6 +263,7 @@ impl Pipeline {
             while let Ok(done) = self.done.try_recv() {
                 self.take_done(done);
             }
+            self.take_recalled();
             self.tell(Input::Tick);
             self.look_at_gate();
             self.accept_floods();

@@ -223,6 +223,9 @@ impl Engine {
         for part in parts {
             self.tables.entry(part.shelf.table).or_default().saw(part.shelf.partition, self.now);
         }
+        if self.lets_go() && !parts.is_empty() && !self.ledger.is_stream(receipt.lane()) {
+            self.let_go(&receipt, outputs);
+        }
         for part in parts.iter().filter(|part| part.rows > 0) {
             let cut = self.ledger.cut(&receipt);
             self.put(*part, vec![Claim::Receipt(cut)]);
@@ -231,6 +234,15 @@ impl Engine {
             self.feed(parts);
         }
         self.settle(vec![Claim::Receipt(receipt)], outputs);
+    }
+
+    /// The payloads of a chunk make room for rows.
+    fn let_go(&mut self, receipt: &Receipt, outputs: &mut Vec<Output>) {
+        if let Some(table) = self.ledger.table(receipt.lane()) {
+            let bytes = self.ledger.let_go(receipt);
+            self.budget.release(table, Usage::bytes(bytes));
+            outputs.push(Output::LetGo { chunk: receipt.chunk() });
+        }
     }
 
     /// Adds rows to the open block of a shelf.

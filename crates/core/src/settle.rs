@@ -132,6 +132,11 @@ impl Ledger {
         live.map(|(id, stream)| (*id, stream.table()))
     }
 
+    /// The payloads of a chunk of a lane with a front are held no more. The bytes they had.
+    pub(crate) fn let_go(&mut self, receipt: &Receipt) -> u64 {
+        self.lanes.get_mut(&receipt.lane()).map_or(0, |lane| lane.let_go(receipt.chunk()))
+    }
+
     /// Sets the moment from which a chunk's age counts.
     pub(crate) fn touch(&mut self, receipt: &Receipt, now: Moment) {
         if let Some(lane) = self.lanes.get_mut(&receipt.lane()) {

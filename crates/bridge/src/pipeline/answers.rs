@@ -1,18 +1,22 @@
 //! What the engine answers, done: blocks sent, positions committed, lanes paused, rows buried.
 
+use data_bridge_core::arena::{Arena, Record};
 use data_bridge_core::decode::{DeadLetter, Reason, bury};
 use data_bridge_core::engine::{Input, Output};
-use data_bridge_core::units::{BatchId, Shelf};
+use data_bridge_core::units::{BatchId, Position, Shelf};
 use data_bridge_core::verdict::Failure;
 use tracing::{error, info, warn};
 
-use super::{Ended, Pipeline, wall_clock_ms};
+use super::recall::{Place, Recalled};
+use super::{Ended, Held, Pipeline, wall_clock_ms};
 
 /// A row that only ClickHouse refuses, on its way to the dead letters.
 pub(super) struct Burial {
     batch: BatchId,
     failure: Failure,
     attempts: u32,
+    /// Its record is not in the log any more.
+    gone: bool,
 }
 
 impl Pipeline {
@@ -28,7 +32,12 @@ impl Pipeline {
             for output in outputs.drain(..) {
                 self.act(output);
             }
-            next = self.burials.pop_front().map(|burial| self.bury(&burial));
+            next = None;
+            while next.is_none()
+                && let Some(burial) = self.burials.pop_front()
+            {
+                next = self.bury(burial);
+            }
         }
     }
 
@@ -38,12 +47,17 @@ impl Pipeline {
             Output::Send { batch, shelf, .. } => self.send(batch, shelf),
             Output::Split { batch, at, left, right } => self.batches.split(batch, at, left, right),
             Output::Bury { batch, failure, attempts } => {
-                self.burials.push_back(Burial { batch, failure, attempts });
+                self.burials.push_back(Burial { batch, failure, attempts, gone: false });
             }
             Output::Forget { batch } => self.batches.forget(batch),
             Output::Free { chunk } => {
                 if let Some(held) = self.arenas.remove(&chunk) {
                     self.report.settled(held.fetched.elapsed());
+                }
+            }
+            Output::LetGo { chunk } => {
+                if let Some(held) = self.arenas.get_mut(&chunk) {
+                    held.arena = Arena::new();
                 }
             }
             Output::Commit { positions } => {
@@ -120,32 +134,76 @@ impl Pipeline {
         }
     }
 
-    /// Writes the row that only ClickHouse refuses as a dead letter, with the bytes it came as.
-    fn bury(&mut self, Burial { batch, failure, attempts }: &Burial) -> Input {
-        let (batch, attempts) = (*batch, *attempts);
-        let Some((origin, position)) = self.batches.origin(batch) else {
-            unreachable!("batch {batch} is buried while no writer has it, and knows its origin")
-        };
-        let mut held = self.arenas.values().filter(|held| held.origin == origin);
-        let Some((held, record)) = held.find_map(|held| Some((held, held.arena.find(position)?)))
-        else {
+    /// Buries the row that only ClickHouse refuses with the bytes it came as; None when these were let
+    /// go and must be read from the log first.
+    fn bury(&mut self, burial: Burial) -> Option<Input> {
+        let (origin, position) = self.origin(&burial);
+        let arenas = std::mem::take(&mut self.arenas);
+        let mut held = arenas.values().filter(|held| held.origin == origin);
+        let found = held.find_map(|held| Some((held, held.arena.find(position)?)));
+        let buried = if let Some((Held { route, .. }, record)) = found {
+            Some(self.write_letter(&burial, &origin, route, record))
+        } else if let Some(place) = Place::of(&origin, position) {
+            info!(origin, %position, "row refused: its record is read from the log again");
+            self.recall.ask(burial, place);
+            None
+        } else {
             unreachable!("the arena of {origin} at {position} lives until its chunk settles")
         };
+        self.arenas = arenas;
+        buried
+    }
+
+    /// Buries the rows whose bytes were read from the log again.
+    pub(super) fn take_recalled(&mut self) {
+        while let Some(Recalled { mut burial, mut arena }) = self.recall.take() {
+            let (origin, position) = self.origin(&burial);
+            if arena.find(position).is_none() {
+                burial.gone = true;
+                arena.push(position, -1, None, None, None, []);
+            }
+            let route = self.arenas.values().find(|held| held.origin == origin);
+            let route = route.map(|held| held.route.clone()).unwrap_or_default();
+            if let Some(record) = arena.find(position) {
+                let input = self.write_letter(&burial, &origin, &route, record);
+                self.tell(input);
+            }
+        }
+    }
+
+    fn origin(&self, burial: &Burial) -> (String, Position) {
+        self.batches.origin(burial.batch).unwrap_or_else(|| {
+            unreachable!("{} is buried while no writer has it, and knows its origin", burial.batch)
+        })
+    }
+
+    fn write_letter(
+        &mut self,
+        burial: &Burial,
+        origin: &str,
+        route: &str,
+        record: Record<'_>,
+    ) -> Input {
+        let Burial { batch, failure, attempts, gone } = burial;
+        let mut error = failure.to_string();
+        if *gone {
+            error.push_str("; its record was deleted from the log before it could be read again");
+        }
         let now_ms = wall_clock_ms();
         let letter = DeadLetter {
             record,
-            origin: &origin,
-            route: &held.route,
+            origin,
+            route,
             reason: Reason::ClickhouseRefused,
-            error: &failure.to_string(),
+            error: &error,
             clickhouse_code: failure.code().unwrap_or(0),
-            attempts,
+            attempts: *attempts,
             first_failed_ms: now_ms,
             last_failed_ms: now_ms,
         };
-        warn!(origin, position = %position, error = %failure, "row refused: now a dead letter");
+        warn!(origin, position = %record.position, error, "row refused: now a dead letter");
         let part = bury(&letter, &self.catalog, &mut self.blocks);
-        self.report.refused(&held.route);
-        Input::Buried { batch, part }
+        self.report.refused(route);
+        Input::Buried { batch: *batch, part }
     }
 }

@@ -9,7 +9,7 @@ use super::plan::{self, Plan, Reach, Window, WindowError};
 use super::{Bound, Rows};
 use crate::config::{Config, NatsMode};
 use crate::source::kafka::LostRange;
-use crate::source::kafka::window::{Piece, Span, WindowReader};
+use crate::source::kafka::window::{Piece, QUEUE_BYTES, Span, WindowReader};
 use crate::source::nats::window::{self, StreamError, StreamReader};
 
 /// Sources that keep what they have delivered.
@@ -111,7 +111,7 @@ impl Log {
     ) -> Result<Self, WindowError> {
         let kafka = sources
             .kafka
-            .then(|| WindowReader::new(&config.kafka, &config.instance))
+            .then(|| WindowReader::new(&config.kafka, &config.instance, QUEUE_BYTES))
             .transpose()?;
         let stream = sources
             .nats

@@ -8,14 +8,12 @@ use data_bridge_lab::kafka::{Offsets, Pace};
 use data_bridge_lab::model::Expected;
 use data_bridge_lab::plan::Kind;
 use data_bridge_stack::port;
-use rdkafka::admin::{AdminClient, AdminOptions};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::Value;
 
-use crate::by_hand::{Sender, audit, drain, run_command};
-use crate::world::{PATIENCE, Scenario, clickhouse, kafka, produce, until, wait_for};
+use crate::by_hand::{Sender, audit, delete_records, drain, run_command};
+use crate::world::{PATIENCE, Scenario, clickhouse, kafka, produce, until};
 
 /// Deletes rows by hand, at once.
 fn delete(scenario: &Scenario, table: &str, condition: &str) {
@@ -282,11 +280,11 @@ fn a_window_is_what_it_says_and_not_everything_that_has_no_row_is_missing() {
     let end = summary_end(&scenario, &topic);
 
     // Retention before the bridge, and behind it.
-    delete_records(&topic, 5);
+    delete_records(&topic, 0, 5);
     let (_, summary) = window(&[], 0);
     assert_eq!(summary["offsets_not_retained"], 5, "{summary}");
     send(&topic, 30..40);
-    delete_records(&topic, end + 4);
+    delete_records(&topic, 0, (end + 4).cast_signed());
     let lost = |findings: &[Value]| {
         let of = |name: &str| findings[0][name].as_u64().expect("an offset");
         assert_eq!((findings.len(), &findings[0]["finding"]), (1, &Value::from("range_lost")));
@@ -364,19 +362,6 @@ fn transaction(topic: &str, numbers: Range<u32>, commit: bool) {
         producer.abort_transaction(PATIENCE)
     };
     ended.expect("the transaction ends");
-}
-
-/// Deletes what lies before an offset of partition 0, as retention does.
-fn delete_records(topic: &str, before: u64) {
-    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
-        .set("bootstrap.servers", kafka().bootstrap())
-        .create()
-        .expect("an admin client can be made");
-    let mut list = TopicPartitionList::new();
-    let offset = Offset::Offset(i64::try_from(before).expect("an offset"));
-    list.add_partition_offset(topic, 0, offset).expect("a valid offset");
-    let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
-    wait_for(admin.delete_records(&list, &options)).expect("they can be deleted");
 }
 
 /// Whoever is away is named, and the exit code says so.

@@ -13,7 +13,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
-use rdkafka::{ClientConfig, ClientContext};
+use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 use serde_json::Value;
 
 use crate::world::{Instance, PATIENCE, Scenario, binary, kafka, until, wait_for};
@@ -97,6 +97,18 @@ pub(crate) fn create_topic(name: &str, partitions: i32, settings: &[(&str, &str)
     for answer in answers {
         answer.expect("the topic can be created");
     }
+}
+
+/// Deletes what lies before an offset, as retention does.
+pub(crate) fn delete_records(topic: &str, partition: i32, before: i64) {
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", kafka().bootstrap())
+        .create()
+        .expect("an admin client can be made");
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, Offset::Offset(before)).expect("a valid offset");
+    let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+    wait_for(admin.delete_records(&list, &options)).expect("they can be deleted");
 }
 
 /// What a command of ours said.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use data_bridge::config::OffsetReset;
-use data_bridge::source::kafka::window::{Piece, Span, WindowReader};
+use data_bridge::source::kafka::window::{Piece, QUEUE_BYTES, Span, WindowReader};
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
@@ -433,7 +433,7 @@ fn a_partition_that_librdkafka_left_is_read_again() {
         let lanes = view.status("a").lanes;
         lanes.iter().any(|lane| lane.error.is_some())
     });
-    let mut reader = WindowReader::new(&config.kafka, &config.instance).unwrap();
+    let mut reader = WindowReader::new(&config.kafka, &config.instance, QUEUE_BYTES).unwrap();
     reader.open(Span { topic: topic.into(), partition: 0, offsets: 0..3 }).unwrap();
     let mut read = Vec::new();
     let mut next = |read: &mut Vec<String>| match reader.read(100).unwrap() {

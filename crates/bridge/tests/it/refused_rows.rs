@@ -1,11 +1,18 @@
 //! Rows that nobody but ClickHouse refuses: they stand alone in the end, and all others arrive.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use data_bridge_lab::fake_clickhouse::Answer;
 use data_bridge_lab::generate::Generator;
 use data_bridge_lab::kafka::{Pace, Producer};
 use data_bridge_lab::model::Expected;
 use data_bridge_lab::plan::Kind;
 
-use crate::by_hand::{Sender, assert_no_panic, assert_tables_exact, drain, wait_tables};
+use crate::by_hand::{
+    Sender, assert_no_panic, assert_tables_exact, delete_records, drain, wait_tables,
+};
+use crate::fake_tables::fake_with_tables;
 use crate::world::{PATIENCE, Scenario, clickhouse, kafka, until};
 
 const TICK: &str =
@@ -102,4 +109,90 @@ fn a_row_on_which_a_view_throws_is_isolated_although_the_instance_is_killed_mean
     assert_tables_exact(&scenario, &expected, 1);
     assert_refused(&scenario, Kind::Candle, THROWN, CANDLE);
     drain(&bridge);
+}
+
+/// So many ticks in one partition, the refused one neither in the first fetch, after which it is known
+/// how many wait, nor among the last 50,000, which are no backlog: its payload is let go.
+const BACKLOG: i64 = 100_000;
+const REFUSED_AT: i64 = 20_000;
+
+fn produce_backlog(topic: &str) {
+    let sender = Sender::new();
+    for number in 0..BACKLOG {
+        if number == REFUSED_AT {
+            let tick = Some(TICK.as_bytes());
+            sender.send(topic, 3, Some(b"the key"), tick, &[("trace", b"7")]);
+        } else {
+            let at = 1_706_100_000_000 + number;
+            let tick = r#"{"symbol":"EUR/USD","bid":1.5,"ask":1.75,"timestamp_ms":"#;
+            sender.text(topic, 3, &format!("{tick}{at}}}"));
+        }
+    }
+    sender.flush();
+}
+
+#[test]
+fn a_row_that_is_refused_while_a_backlog_is_drained_has_its_bytes_from_the_log() {
+    let scenario = Scenario::new("refused_in_backlog", &clickhouse().url());
+    scenario.init();
+    let database = scenario.database();
+    let add = "ADD CONSTRAINT sane CHECK bid != 666";
+    scenario.query(&format!("ALTER TABLE {database}.ticks {add}")).unwrap();
+    produce_backlog(&scenario.plan(1, 1).topic(Kind::Tick));
+    let bridge = scenario.start(1);
+    scenario.wait_rows("ticks", BACKLOG.cast_unsigned() - 1);
+    scenario.wait_rows("dead_letters", 1);
+    scenario.assert_committed();
+    assert_refused(&scenario, Kind::Tick, VIOLATED_CONSTRAINT, TICK);
+    let log = std::fs::read_to_string(bridge.process.log()).unwrap();
+    assert!(log.contains("its record is read from the log again"), "it was at hand: {log}");
+    drain(&bridge);
+}
+
+#[test]
+fn a_refused_row_whose_record_was_deleted_meanwhile_is_a_dead_letter_that_says_so() {
+    let fake = fake_with_tables();
+    let scenario = Scenario::new("refused_and_deleted", &fake.url())
+        .with("retry", "{ initial_ms: 20, max_ms: 100 }");
+    scenario.init();
+    let topic = scenario.plan(1, 1).topic(Kind::Tick);
+    produce_backlog(&topic);
+    let deleted = Arc::new(AtomicBool::new(false));
+    fake.script({
+        let deleted = Arc::clone(&deleted);
+        let table = format!("{}.ticks", scenario.database());
+        let mut refusals = 0;
+        move |request| {
+            if !request.is_insert() || refusals == 2 {
+                return None;
+            }
+            if !deleted.load(Ordering::SeqCst) {
+                return Some(Answer::too_many_parts());
+            }
+            // The same row, within its batch and then alone; counted from 1.
+            refusals += 1;
+            let row = if refusals == 1 { REFUSED_AT + 1 } else { 1 };
+            let text = format!("Constraint `sane` for table {table} is violated at row {row}.");
+            Some(Answer::exception(VIOLATED_CONSTRAINT, "VIOLATED_CONSTRAINT", &text))
+        }
+    });
+    let bridge = scenario.start(1);
+    bridge.wait_reason(&["inserts into", "code 252 (TOO_MANY_PARTS)"]);
+    delete_records(&topic, 3, BACKLOG);
+    deleted.store(true, Ordering::SeqCst);
+    scenario.assert_committed();
+    drain(&bridge);
+    let inserts = fake.inserts();
+    let letters = inserts.iter().filter(|insert| insert.table().as_deref() == Some("dead_letters"));
+    let [letter] = letters.collect::<Vec<_>>()[..] else { panic!("one letter is wanted") };
+    let blocks = letter.rows().unwrap();
+    let [block] = &blocks[..] else { panic!("one block is wanted") };
+    let of = |column| block.value(0, column).unwrap().to_string();
+    assert_eq!((block.rows.len(), of("route").as_str()), (1, "ticks"));
+    assert_eq!(of("payload"), "", "what is not in the log any more");
+    assert!(
+        of("error").contains("deleted from the log before it could be read"),
+        "{}",
+        of("error")
+    );
 }

@@ -174,6 +174,12 @@ pub enum Output {
         /// The chunk.
         chunk: ChunkId,
     },
+    /// The payloads of this chunk cost memory that rows could use: drop them, keep its name. For a row
+    /// that is to be buried they are read from the log again.
+    LetGo {
+        /// The chunk, of a lane with a front.
+        chunk: ChunkId,
+    },
     /// Commit these positions (next record to read). One commit is under way at a time: answer with
     /// [`Input::Committed`] or [`Input::CommitFailed`].
     Commit {

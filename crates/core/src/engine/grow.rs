@@ -37,6 +37,12 @@ impl Engine {
             && !self.is_grown(open)
     }
 
+    /// Whether memory is better used for rows than for payloads that are needed only if ClickHouse
+    /// refuses one of them: the log has them still.
+    pub(super) fn lets_go(&self) -> bool {
+        self.phase == Phase::Running && self.backlog >= BACKLOG
+    }
+
     /// Whether a block is large enough while a backlog waits, even if its shelf is busy: the next one
     /// must be ready when the one that is on its way is durable.
     pub(super) fn has_its_part(&self, open: &Open) -> bool {

@@ -90,6 +90,11 @@ impl Lane {
         }
     }
 
+    /// Nothing of the chunk but its name is held from now on. The bytes it had.
+    pub(super) fn let_go(&mut self, id: ChunkId) -> u64 {
+        self.chunk(id).map_or(0, |chunk| std::mem::take(&mut chunk.bytes))
+    }
+
     /// Spends one receipt. The chunk's bytes, when it was the last one.
     pub(super) fn settle(&mut self, id: ChunkId) -> Option<u64> {
         let chunk = self.chunk(id)?;

@@ -26,8 +26,8 @@ const SILENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(200);
 /// Pause before reading again what could not be read.
 const AGAIN: Duration = Duration::from_secs(1);
-/// What the client may hold of fetched records.
-const QUEUE_BYTES: u64 = 32 << 20;
+/// What a client that reads whole windows may hold of fetched records, in bytes.
+pub const QUEUE_BYTES: u64 = 32 << 20;
 
 /// A partition as the cluster and the group know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,14 +87,15 @@ pub struct WindowReader {
 }
 
 impl WindowReader {
-    /// A reader for the configured topics. Connects when first asked.
+    /// A reader for the configured topics whose client fetches so many bytes ahead. Connects when
+    /// first asked.
     ///
     /// # Errors
     /// When librdkafka refuses the configuration.
-    pub fn new(config: &Kafka, instance: &Instance) -> Result<Self, SourceError> {
+    pub fn new(config: &Kafka, instance: &Instance, queue_bytes: u64) -> Result<Self, SourceError> {
         topics::check_names(config)?;
         let waker = Waker::default();
-        let properties = properties::reader(config, instance, QUEUE_BYTES);
+        let properties = properties::reader(config, instance, queue_bytes);
         Ok(Self {
             client: Client::consumer(&properties, waker.clone())?,
             waker,
@@ -185,10 +186,15 @@ impl WindowReader {
     /// # Errors
     /// When librdkafka refuses it.
     pub fn open(&mut self, span: Span) -> Result<(), SourceError> {
-        let mut list = Offsets::new();
-        let from = i64::try_from(span.offsets.start).unwrap_or(i64::MAX);
-        list.add(&span.topic, span.partition, Some(from), None);
-        self.client.assign(Some(&list)).map_err(|trouble| SourceError::Client(trouble.text))?;
+        // Nothing is assigned for an empty span: librdkafka below 2.16 aborts the process when a
+        // partition is assigned and taken away again while it still stops fetching it from before
+        // (its issue 5573).
+        if !span.offsets.is_empty() {
+            let mut list = Offsets::new();
+            let from = i64::try_from(span.offsets.start).unwrap_or(i64::MAX);
+            list.add(&span.topic, span.partition, Some(from), None);
+            self.client.assign(Some(&list)).map_err(|trouble| SourceError::Client(trouble.text))?;
+        }
         self.span = Some(span);
         self.halt = None;
         Ok(())

@@ -28,8 +28,8 @@ fn a_block_that_is_due_grows_to_its_part_of_the_budget_while_a_backlog_waits() {
     scene.durable(BatchId(1));
     scene.tell(BACKLOG);
     let grown = fetch_until_sent(&mut scene, &mut next, 100);
-    // 0.45 of four fifths of 256 MiB, 343 bytes a row.
-    assert_eq!(grown, 290_000);
+    // 0.45 of four fifths of a million rows, whose payloads were let go.
+    assert_eq!(grown, 360_000);
     scene.durable(BatchId(2));
     scene.tell(Input::Backlog { records: 100 });
     assert_eq!(fetch_until_sent(&mut scene, &mut next, 10), usual, "drained");
@@ -156,4 +156,26 @@ fn a_block_of_a_stream_whose_server_sends_no_more_is_not_kept_waiting() {
     }
     assert_eq!(scene.engine.next_wake(), Some(scene.now.after(Duration::from_millis(10))));
     assert_eq!(sent(&scene.wait(10)).len(), 1);
+}
+
+#[test]
+fn payloads_make_room_for_rows_while_a_backlog_waits() {
+    let mut scene = Scene::usual();
+    let parts = vec![Part { shelf: JANUARY, rows: 10, bytes: 800 }];
+    let let_go = |said: &[Output]| {
+        said.iter().filter(|output| matches!(output, Output::LetGo { .. })).count()
+    };
+    let fetch = |scene: &mut Scene, next| {
+        let receipt = scene.engine.open(LANE, Position(next), 2_000).expect("ours");
+        scene.tell(Input::Decoded { receipt, parts: parts.clone() })
+    };
+    assert_eq!(let_go(&fetch(&mut scene, 10)), 0, "nothing waits: what is refused is at hand");
+    assert_eq!(scene.engine.snapshot().bytes, 2_800);
+    scene.tell(BACKLOG);
+    assert_eq!(let_go(&fetch(&mut scene, 20)), 1);
+    assert_eq!(scene.engine.snapshot().bytes, 3_600);
+    scene.tell(Input::Backlog { records: 0 });
+    scene.wait(30);
+    scene.durable(BatchId(1));
+    assert_eq!(scene.engine.snapshot().bytes, 0, "what was let go is not given back twice");
 }

@@ -68,7 +68,9 @@ impl World {
             }
             Output::Bury { batch, failure, attempts } => {
                 self.judge_burial(who, batch, &failure, attempts);
-                let wait = self.below(1) * self.below(5 * MILLISECOND);
+                // Payloads that were let go are read from the log first.
+                let slow = if self.is_let_go(who, batch) { 2 * SECOND } else { 5 * MILLISECOND };
+                let wait = self.below(1) * self.below(slow);
                 self.later(wait, Event::Buried { who, life, batch });
             }
             Output::Forget { batch } => instance.forget(batch),
@@ -79,6 +81,18 @@ impl World {
                 let chunk = instance.chunks.remove(&chunk).expect("a chunk is freed once");
                 assert_eq!(chunk.rows_left, 0, "a chunk is freed while rows are not durable");
                 instance.bytes -= chunk.bytes;
+            }
+            Output::LetGo { chunk } => {
+                self.counts.let_go += 1;
+                let is_lane = instance
+                    .lanes
+                    .values()
+                    .any(|lane| lane.chunks.iter().any(|(id, _)| *id == chunk));
+                assert!(is_lane, "chunk {chunk} of no lane is let go");
+                let chunk =
+                    instance.chunks.get_mut(&chunk).expect("a chunk that is let go is held");
+                assert!(chunk.rows_left > 0 && chunk.bytes > 0, "it is let go once, with rows");
+                instance.bytes -= std::mem::take(&mut chunk.bytes);
             }
             Output::Commit { positions } => self.commit(who, positions),
             Output::Ack { chunk } => self.ack(who, chunk),
@@ -137,7 +151,15 @@ impl World {
         }
     }
 
-    /// Only a bad row stands alone, and its bytes are still there.
+    /// Whether the payload of a row that is to be buried was let go.
+    fn is_let_go(&mut self, who: usize, id: BatchId) -> bool {
+        let instance = &self.instances[who];
+        let let_go = instance.chunks[&instance.batches[&id].rows[0].chunk].bytes == 0;
+        self.counts.buried_from_the_log += u64::from(let_go);
+        let_go
+    }
+
+    /// Only a bad row stands alone, and its chunk is still known.
     fn judge_burial(&mut self, who: usize, id: BatchId, failure: &Failure, attempts: u32) {
         self.counts.buried += 1;
         let instance = &self.instances[who];
@@ -146,7 +168,7 @@ impl World {
         assert_eq!((batch.rows.len(), batch.sent), (1, attempts));
         let row = batch.rows[0];
         assert_eq!(row.kind, Kind::Bad, "a row is buried that is not bad");
-        assert!(instance.chunks.contains_key(&row.chunk), "its bytes are gone");
+        assert!(instance.chunks.contains_key(&row.chunk), "its chunk is gone");
     }
 
     /// Lanes are let go when all is committed, or at the deadline.

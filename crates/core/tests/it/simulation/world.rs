@@ -80,7 +80,8 @@ counts! {
     commits_failed, revocations, closed_in_time,
     closed_by_deadline, lost, crashes, stops, clean_stops, unclean_stops, clock_jumps, late_answers,
     refused_fetches, empty_chunks, assigned_while_full, acks, given_back, working, refused_pulls,
-    redelivered, late_acks, streams_lost, mended,
+    redelivered, late_acks, streams_lost, mended, let_go,
+    buried_from_the_log,
 }
 
 pub(super) struct World {
