@@ -47,7 +47,7 @@ use crate::telemetry::pulse::freeze_thread;
 /// Most records asked for at once. Large enough that a chunk's bookkeeping costs nothing per record,
 /// small enough that decoding one fetch takes a few milliseconds.
 const FETCH_RECORDS: usize = 10_000;
-/// Longest wait for records: the batch call returns at its end, so this adds to the linger.
+/// Longest wait for records, when nothing else is due before: what only time brings is looked at.
 const LONGEST_WAIT: Duration = Duration::from_millis(10);
 /// Time between two looks at what waits at the brokers, so that 200 partitions cost nothing.
 const BACKLOG_EVERY: Duration = Duration::from_millis(10);

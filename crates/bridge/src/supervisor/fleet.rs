@@ -165,6 +165,8 @@ struct Supervisor {
     decision: String,
     /// The words of the reason to keep the size, as logged last.
     kept: String,
+    /// The size for which it was looked whether all have something to read.
+    weighed: u32,
     is_written: bool,
 }
 
@@ -201,6 +203,7 @@ impl Supervisor {
             decided: now,
             decision: String::new(),
             kept: String::new(),
+            weighed: 0,
             is_written: false,
         };
         if let Err(error) = supervisor.leaver.check() {
@@ -294,6 +297,7 @@ impl Supervisor {
         self.roll_on();
         if self.decided.elapsed() >= DECIDE_EVERY {
             self.decided = now;
+            self.warn_of_idle();
             self.autoscale();
         }
         if self.going_down && !self.left {

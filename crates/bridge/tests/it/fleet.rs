@@ -1,5 +1,6 @@
 //! Fleets under load: `scale`, `restart`, `rebalance`, kills, a fleet that scales by itself.
 
+use std::fs;
 use std::time::Duration;
 
 use data_bridge_lab::model::Expected;
@@ -37,6 +38,12 @@ fn scaled_from_one_to_three_to_five_to_three_under_load_nothing_is_lost_or_doubl
     let said = fleet.succeeds(&["scale", "7"]);
     assert!(said.contains("1 of them has nothing to read: 7"), "{said}");
     fleet.wait_shares(&[8, 8, 8, 8, 8, 8, 0]);
+    // As after `up -n 7`, once it is known.
+    until(PATIENCE, "the supervisor's warning", || {
+        let log = fs::read_to_string(fleet.supervisor.log()).unwrap_or_default();
+        let is_said = log.contains("WARN") && log.contains("has nothing to read: 7");
+        if is_said { Ok(()) } else { Err("none".to_owned()) }
+    });
     finish(&scenario, &fleet, &generator);
 }
 

@@ -61,27 +61,43 @@ impl Supervisor {
         });
         self.fill();
         self.empty();
-        Ok(format!("{from} → {instances} instances{}", self.warning()))
+        let idle = self.idle().map(|idle| format!("; warning: {idle}"));
+        Ok(format!("{from} → {instances} instances{}", idle.unwrap_or_default()))
+    }
+
+    /// Says once for each size who has nothing to read. How many partitions there are is known when
+    /// all are ready.
+    pub(super) fn warn_of_idle(&mut self) {
+        let ready = self.shared.fleet().totals.ready;
+        if self.weighed != self.target && ready >= self.target as usize {
+            self.weighed = self.target;
+            if let Some(idle) = self.idle() {
+                warn!(instances = self.target, "{idle}");
+            }
+        }
     }
 
     /// Who has nothing to read, if anybody.
-    fn warning(&self) -> String {
+    fn idle(&self) -> Option<String> {
         let partitions = self.partitions();
         if partitions == 0 || self.target <= partitions {
-            return String::new();
+            return None;
         }
         let ids = (1..=self.target).map(|number| (number, self.options.launch.id(number)));
         // What else spreads partitions leaves them where they were.
         let is_known = self.options.assignor == Assignor::Range
             && self.options.group_protocol == GroupProtocol::Classic;
-        let names =
-            if is_known { format!(": {}", runs(&idle(ids, partitions))) } else { String::new() };
-        format!(
-            "; warning: no topic has more than {partitions} partitions, so {} of them {} nothing \
-             to read{names}",
-            self.target - partitions,
-            if self.target - partitions == 1 { "has" } else { "have" },
-        )
+        let names = if is_known {
+            format!(": {}", runs(&without_part(ids, partitions)))
+        } else {
+            String::new()
+        };
+        let idle = self.target - partitions;
+        let have = if idle == 1 { "has" } else { "have" };
+        Some(format!(
+            "no topic has more than {partitions} partitions, so {idle} of them {have} nothing to \
+             read{names}"
+        ))
     }
 
     pub(super) fn fill(&mut self) {
@@ -159,7 +175,7 @@ impl Supervisor {
 
 /// Those that get no part of a topic: `range` deals partitions out in the order of the ids as texts,
 /// in which 10 comes before 2.
-fn idle(ids: impl Iterator<Item = (u32, String)>, partitions: u32) -> Vec<u32> {
+fn without_part(ids: impl Iterator<Item = (u32, String)>, partitions: u32) -> Vec<u32> {
     let mut ids = ids.collect::<Vec<_>>();
     ids.sort_by(|(_, one), (_, other)| one.cmp(other));
     let partitions = usize::try_from(partitions).unwrap_or(usize::MAX);
@@ -185,7 +201,7 @@ mod tests {
 
     fn idle_of(instances: u32, partitions: u32) -> String {
         let ids = (1..=instances).map(|number| (number, format!("host-{number}")));
-        runs(&idle(ids, partitions))
+        runs(&without_part(ids, partitions))
     }
 
     #[test]
