@@ -1,5 +1,7 @@
 //! Names for numbers: a lane is not a batch, a position is not a count.
 
+pub mod origin;
+
 use std::fmt;
 use std::time::Duration;
 

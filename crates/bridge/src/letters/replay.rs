@@ -7,7 +7,7 @@ use data_bridge_core::arena::Arena;
 use data_bridge_core::block::Blocks;
 use data_bridge_core::catalog::{Catalog, Severity};
 use data_bridge_core::decode::{Decoder, SUBJECT_HEADER, Tally};
-use data_bridge_core::units::{Position, RouteId, Shelf, TableId};
+use data_bridge_core::units::{Position, RouteId, Shelf, TableId, origin};
 
 use super::{Letters, LettersError, Whole};
 use crate::sink::deliver::{deliver, patiently};
@@ -121,8 +121,7 @@ impl<'a> Replayer<'a> {
 
     /// The route that such a message takes today: its topic's, else the one it had.
     fn route(&self, whole: &Whole) -> Option<RouteId> {
-        let topic = whole.letter.id.origin.strip_prefix("kafka:");
-        let topic = topic.and_then(|rest| rest.rsplit_once(':')).map(|(topic, _)| topic);
+        let topic = origin::parse(&whole.letter.id.origin).map(|(topic, _)| topic);
         let name = topic.and_then(|topic| self.topics.get(topic));
         self.catalog.route_id(name.unwrap_or(&whole.letter.route))
     }

@@ -15,8 +15,6 @@ pub(super) struct Burial {
     batch: BatchId,
     failure: Failure,
     attempts: u32,
-    /// Its record is not in the log any more.
-    gone: bool,
 }
 
 impl Pipeline {
@@ -47,7 +45,7 @@ impl Pipeline {
             Output::Send { batch, shelf, .. } => self.send(batch, shelf),
             Output::Split { batch, at, left, right } => self.batches.split(batch, at, left, right),
             Output::Bury { batch, failure, attempts } => {
-                self.burials.push_back(Burial { batch, failure, attempts, gone: false });
+                self.burials.push_back(Burial { batch, failure, attempts });
             }
             Output::Forget { batch } => self.batches.forget(batch),
             Output::Free { chunk } => {
@@ -142,7 +140,7 @@ impl Pipeline {
         let mut held = arenas.values().filter(|held| held.origin == origin);
         let found = held.find_map(|held| Some((held, held.arena.find(position)?)));
         let buried = if let Some((Held { route, .. }, record)) = found {
-            Some(self.write_letter(&burial, &origin, route, record))
+            Some(self.write_letter(&burial, &burial.failure.to_string(), &origin, route, record))
         } else if let Some(place) = Place::of(&origin, position) {
             info!(origin, %position, "row refused: its record is read from the log again");
             self.recall.ask(burial, place);
@@ -156,16 +154,19 @@ impl Pipeline {
 
     /// Buries the rows whose bytes were read from the log again.
     pub(super) fn take_recalled(&mut self) {
-        while let Some(Recalled { mut burial, mut arena }) = self.recall.take() {
+        while let Some(Recalled { burial, mut arena }) = self.recall.take() {
             let (origin, position) = self.origin(&burial);
+            let mut error = burial.failure.to_string();
             if arena.find(position).is_none() {
-                burial.gone = true;
+                error.push_str(
+                    "; its record was deleted from the log before it could be read again",
+                );
                 arena.push(position, -1, None, None, None, []);
             }
             let route = self.arenas.values().find(|held| held.origin == origin);
             let route = route.map(|held| held.route.clone()).unwrap_or_default();
             if let Some(record) = arena.find(position) {
-                let input = self.write_letter(&burial, &origin, &route, record);
+                let input = self.write_letter(&burial, &error, &origin, &route, record);
                 self.tell(input);
             }
         }
@@ -179,23 +180,19 @@ impl Pipeline {
 
     fn write_letter(
         &mut self,
-        burial: &Burial,
+        Burial { batch, failure, attempts }: &Burial,
+        error: &str,
         origin: &str,
         route: &str,
         record: Record<'_>,
     ) -> Input {
-        let Burial { batch, failure, attempts, gone } = burial;
-        let mut error = failure.to_string();
-        if *gone {
-            error.push_str("; its record was deleted from the log before it could be read again");
-        }
         let now_ms = wall_clock_ms();
         let letter = DeadLetter {
             record,
             origin,
             route,
             reason: Reason::ClickhouseRefused,
-            error: &error,
+            error,
             clickhouse_code: failure.code().unwrap_or(0),
             attempts: *attempts,
             first_failed_ms: now_ms,

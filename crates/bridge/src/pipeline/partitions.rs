@@ -6,7 +6,7 @@ use std::time::Instant;
 use data_bridge_core::arena::Arena;
 use data_bridge_core::decode::Decoder;
 use data_bridge_core::engine::Input;
-use data_bridge_core::units::{LaneId, Position};
+use data_bridge_core::units::{LaneId, Position, origin};
 use tracing::{debug, error, warn};
 
 use super::lanes::Lane;
@@ -51,7 +51,7 @@ impl Pipeline {
     }
 
     fn begin_lane(&mut self, id: LaneId, topic: &str, partition: i32, start: Position) {
-        let origin = format!("kafka:{topic}:{partition}");
+        let origin = origin::of(topic, partition);
         let Some(route) = self.topics.get(topic).and_then(|name| self.catalog.route_id(name))
         else {
             // Only topics with a route are subscribed to.

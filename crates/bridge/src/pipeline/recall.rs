@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use data_bridge_core::arena::Arena;
-use data_bridge_core::units::Position;
+use data_bridge_core::units::{Position, origin};
 use tracing::warn;
 
 use super::answers::Burial;
@@ -22,7 +22,7 @@ const IDLE: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Where a record lies.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub(super) struct Place {
     topic: String,
     partition: i32,
@@ -32,8 +32,8 @@ pub(super) struct Place {
 impl Place {
     /// None for an origin that is no partition of Kafka.
     pub(super) fn of(origin: &str, position: Position) -> Option<Self> {
-        let (topic, partition) = origin.strip_prefix("kafka:")?.rsplit_once(':')?;
-        Some(Self { topic: topic.to_owned(), partition: partition.parse().ok()?, position })
+        let (topic, partition) = origin::parse(origin)?;
+        Some(Self { topic: topic.to_owned(), partition, position })
     }
 }
 
@@ -155,21 +155,6 @@ impl Desk {
                 Piece::Gone(_) => {}
                 Piece::End => return Ok(found),
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_an_origin_of_kafka_is_a_place_in_a_log() {
-        let at = Position(7);
-        let place = |topic: &str| Place { topic: topic.to_owned(), partition: 12, position: at };
-        assert_eq!(Place::of("kafka:market.ticks-1_a:12", at), Some(place("market.ticks-1_a")));
-        for origin in ["nats:market:12", "kafka:ticks", "kafka:ticks:", "kafka:ticks:x", ""] {
-            assert_eq!(Place::of(origin, at), None, "{origin}");
         }
     }
 }

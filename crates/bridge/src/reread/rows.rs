@@ -7,7 +7,7 @@ use data_bridge_core::arena::Arena;
 use data_bridge_core::block::{Block, Blocks};
 use data_bridge_core::catalog::Catalog;
 use data_bridge_core::decode::{Decoder, MsgId, Tally, bury_unrouted};
-use data_bridge_core::units::RouteId;
+use data_bridge_core::units::{RouteId, origin};
 
 use crate::config::Config;
 use crate::source::kafka::window::Span;
@@ -56,7 +56,7 @@ impl Rows {
         let is_same = |known: &Span| known.topic == span.topic && known.partition == span.partition;
         if !self.decoder.as_ref().is_some_and(|(known, _)| is_same(known)) {
             let route = self.topics.get(&span.topic).and_then(|name| self.catalog.route_id(name));
-            let origin = format!("kafka:{}:{}", span.topic, span.partition);
+            let origin = origin::of(&span.topic, span.partition);
             self.decoder = route
                 .map(|route| Decoder::new(Arc::clone(&self.catalog), route, origin))
                 .map(|decoder| (span.clone(), decoder));

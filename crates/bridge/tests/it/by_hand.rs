@@ -84,16 +84,20 @@ impl Sender {
     }
 }
 
-/// Creates a topic on the shared broker.
-pub(crate) fn create_topic(name: &str, partitions: i32, settings: &[(&str, &str)]) {
-    let client: AdminClient<DefaultClientContext> = ClientConfig::new()
+/// Asks the shared broker for changes.
+fn admin() -> AdminClient<DefaultClientContext> {
+    ClientConfig::new()
         .set("bootstrap.servers", kafka().bootstrap())
         .create()
-        .expect("an admin client can be made");
+        .expect("an admin client can be made")
+}
+
+/// Creates a topic on the shared broker.
+pub(crate) fn create_topic(name: &str, partitions: i32, settings: &[(&str, &str)]) {
     let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
     let topic = settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
     let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
-    let answers = wait_for(client.create_topics([&topic], &options)).expect("the broker answers");
+    let answers = wait_for(admin().create_topics([&topic], &options)).expect("the broker answers");
     for answer in answers {
         answer.expect("the topic can be created");
     }
@@ -101,14 +105,10 @@ pub(crate) fn create_topic(name: &str, partitions: i32, settings: &[(&str, &str)
 
 /// Deletes what lies before an offset, as retention does.
 pub(crate) fn delete_records(topic: &str, partition: i32, before: i64) {
-    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
-        .set("bootstrap.servers", kafka().bootstrap())
-        .create()
-        .expect("an admin client can be made");
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(topic, partition, Offset::Offset(before)).expect("a valid offset");
     let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
-    wait_for(admin.delete_records(&list, &options)).expect("they can be deleted");
+    wait_for(admin().delete_records(&list, &options)).expect("they can be deleted");
 }
 
 /// What a command of ours said.

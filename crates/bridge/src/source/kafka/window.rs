@@ -186,7 +186,7 @@ impl WindowReader {
     /// # Errors
     /// When librdkafka refuses it.
     pub fn open(&mut self, span: Span) -> Result<(), SourceError> {
-        // Nothing is assigned for an empty span: librdkafka below 2.16 aborts the process when a
+        // Nothing is assigned for an empty span: librdkafka up to 2.15 aborts the process when a
         // partition is assigned and taken away again while it still stops fetching it from before
         // (its issue 5573).
         if !span.offsets.is_empty() {

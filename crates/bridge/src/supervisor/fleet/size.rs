@@ -68,8 +68,7 @@ impl Supervisor {
     /// Says once for each size who has nothing to read. How many partitions there are is known when
     /// all are ready.
     pub(super) fn warn_of_idle(&mut self) {
-        let ready = self.shared.fleet().totals.ready;
-        if self.weighed != self.target && ready >= self.target as usize {
+        if self.weighed != self.target && self.shared.fleet().totals.ready >= self.target as usize {
             self.weighed = self.target;
             if let Some(idle) = self.idle() {
                 warn!(instances = self.target, "{idle}");
